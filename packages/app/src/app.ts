@@ -1,0 +1,136 @@
+/**
+ * A validated `slipway.yaml`: every default filled in, every size in plain units. What later issues build on is here from
+ * the start, so that a file that is valid today stays valid.
+ */
+export interface App {
+  app: string;
+  services: Record<string, Service>;
+  workers: Record<string, Worker>;
+  jobs: Record<string, Job>;
+  checks: Record<string, Check>;
+  /** `auto`, or names from the tool catalogue; empty: no tools. */
+  tools: 'auto' | string[];
+  config: Record<string, string>;
+  /** Names of secrets; their values are encrypted in `secrets/<environment>.yaml`. */
+  secrets: string[];
+  databases: Record<string, Database>;
+  environments: Record<string, Environment>;
+}
+
+/** CPU in cores, memory in bytes. */
+export interface Size {
+  cpu: number;
+  memory: number;
+}
+
+export interface Replicas {
+  min: number;
+  max: number;
+}
+
+export interface Service {
+  /** Run once per release in the checkout; null: nothing to build. */
+  build: string | null;
+  run: string;
+  image: string | null;
+  port: number | null;
+  /** Path that answers 2xx or 3xx when healthy; null: an open port is enough. */
+  health: string | null;
+  /** Public path prefix; null: internal. Default `/` when the app has one service, else null. */
+  route: string | null;
+  size: Size;
+  replicas: Replicas;
+  needs: string[];
+  /** Seconds until a new instance must be healthy. */
+  start: number;
+  /** Seconds between SIGTERM and SIGKILL. */
+  stop: number;
+}
+
+export interface Lane extends Size {
+  /** Seconds one attempt may take. */
+  timeout: number;
+}
+
+export interface Worker {
+  build: string | null;
+  run: string;
+  image: string | null;
+  normal: Lane;
+  /** null: no fallback lane. */
+  fallback: Lane | null;
+  replicas: Replicas;
+  /** Seconds in which a backlog should be gone. */
+  drain: number;
+  /** Tasks per second; null: unlimited. */
+  rate: number | null;
+  retries: number;
+  stop: number;
+}
+
+export interface Job {
+  run: string;
+  image: string | null;
+  /** `by-hand`: only `slipway run`. */
+  when: 'before-deploy' | 'schedule' | 'by-hand';
+  /** Cron expression, five fields, UTC; null unless `when` is `schedule`. */
+  schedule: string | null;
+  size: Size;
+  /** Seconds. */
+  timeout: number;
+}
+
+export interface Check {
+  run: string;
+  /** Seconds. */
+  timeout: number;
+}
+
+export interface Database {
+  engine: 'postgres';
+  /** Name of the variable that gets its URL. */
+  env: string;
+  seed: string | null;
+}
+
+/**
+ * How commits get into an environment. Exactly one of: a branch, another environment, pull requests.
+ *
+ * | source | commits come from |
+ * | --- | --- |
+ * | branch | pushes to `branch` (null: the app's default branch), automatically |
+ * | environment | `slipway promote`, from the environment `from` |
+ * | pull-requests | one environment for each open pull request |
+ */
+export interface Environment {
+  source: 'branch' | 'environment' | 'pull-requests';
+  branch: string | null;
+  from: string | null;
+  /** A person approves each rollout. */
+  approve: boolean;
+  /** Removing it needs its name typed. */
+  protected: boolean;
+  /** Traffic percentages of the new release, ascending, the last 100. */
+  traffic: number[];
+  /** Seconds between two traffic steps. */
+  hold: number;
+  /** Host names of its own; empty: `<environment>.<app>.<domain>`. */
+  hosts: string[];
+  /** Seconds without a push until it is removed; null: never. */
+  ttl: number | null;
+  /** Seconds without a request until it sleeps; null: never. */
+  sleep: number | null;
+  /** Name of the engine. */
+  engine: string;
+}
+
+/** One mistake at one place of one file. `line` and `column` count from 1. */
+export interface Problem {
+  file: string;
+  line: number;
+  column: number;
+  /** Where in the document, e.g. `services.web.prots`; empty for the whole file. */
+  path: string;
+  /** One sentence: what was found, what was expected, the nearest valid name if there is one. */
+  message: string;
+}

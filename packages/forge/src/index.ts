@@ -1,0 +1,1 @@
+export type { Commit, CommitStatus, Forge } from './forge.ts';

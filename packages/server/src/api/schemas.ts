@@ -1,0 +1,189 @@
+import { z } from '@hono/zod-openapi';
+
+/**
+ * What the HTTP API says, once for the server, the command line and the dashboard. Times are ISO 8601 in UTC.
+ * Everything is under `/api`; errors are `application/problem+json` (RFC 9457) with `kind` from the taxonomy and a `hint`.
+ */
+
+export const time = z.string().meta({ format: 'date-time' });
+
+export const problemSchema = z
+  .object({
+    title: z.string(),
+    status: z.int(),
+    kind: z.enum(['mistake', 'denied', 'conflict', 'not-found', 'transient', 'bug']),
+    hint: z.string().nullable(),
+  })
+  .openapi('Problem');
+
+/**
+ * | state | meaning |
+ * | --- | --- |
+ * | ready | every wanted instance of its release is ready |
+ * | rolling | a rollout is in progress, or waits (see `reason`) |
+ * | failing | the newest rollout failed, or instances of its release fail; `reason` says why |
+ * | asleep | stopped for want of requests; the next request wakes it |
+ * | removing | being removed |
+ */
+export const environmentState = z.enum(['ready', 'rolling', 'failing', 'asleep', 'removing']);
+
+export const releaseRefSchema = z.object({ number: z.int(), commit: z.string() }).openapi('ReleaseRef');
+
+export const serviceStatusSchema = z
+  .object({ name: z.string(), ready: z.int(), desired: z.int(), url: z.string().nullable() })
+  .openapi('ServiceStatus');
+
+export const rolloutSchema = z
+  .object({
+    id: z.string(),
+    app: z.string(),
+    environment: z.string(),
+    kind: z.enum(['deploy', 'promote', 'rollback']),
+    state: z.enum(['waiting', 'running', 'succeeded', 'failed', 'superseded', 'cancelled']),
+    /** Present tense, for people: `waits for check test`, `builds`, `starts release 7`. */
+    step: z.string(),
+    commit: z.string(),
+    /** null until the release is frozen. */
+    release: z.int().nullable(),
+    reason: z.string().nullable(),
+    actor: z.string(),
+    createdAt: time,
+    finishedAt: time.nullable(),
+  })
+  .openapi('Rollout');
+
+export const environmentSchema = z
+  .object({
+    app: z.string(),
+    environment: z.string(),
+    kind: z.enum(['branch', 'environment', 'pull-request']),
+    state: environmentState,
+    reason: z.string().nullable(),
+    /** The release that serves; null before the first. */
+    release: releaseRefSchema.nullable(),
+    services: z.array(serviceStatusSchema),
+    workers: z.array(z.object({ name: z.string(), ready: z.int(), desired: z.int() })),
+    url: z.string().nullable(),
+    branch: z.string().nullable(),
+    pullRequest: z.int().nullable(),
+    protected: z.boolean(),
+    /** After a rollback: automatic deploys wait for a commit newer than this one. */
+    heldSince: z.string().nullable(),
+    expiresAt: time.nullable(),
+    rollout: rolloutSchema.nullable(),
+    updatedAt: time,
+  })
+  .openapi('Environment');
+
+export const appSchema = z
+  .object({
+    app: z.string(),
+    defaultBranch: z.string().nullable(),
+    cloneUrl: z.string(),
+    environments: z.array(environmentSchema),
+    createdAt: time,
+  })
+  .openapi('App');
+
+export const releaseSchema = z
+  .object({
+    app: z.string(),
+    number: z.int(),
+    environment: z.string(),
+    commit: z.string(),
+    subject: z.string(),
+    author: z.string(),
+    artifact: z.string(),
+    /** Serving now. */
+    current: z.boolean(),
+    createdAt: time,
+    actor: z.string(),
+  })
+  .openapi('Release');
+
+export const eventSchema = z
+  .object({
+    id: z.int(),
+    at: time,
+    app: z.string().nullable(),
+    environment: z.string().nullable(),
+    commit: z.string().nullable(),
+    /** Dotted, e.g. `check.passed`, `rollout.succeeded`, `instance.failing`. */
+    kind: z.string(),
+    /** For people: what, why, what happens next, what to do. */
+    message: z.string(),
+    actor: z.string(),
+    data: z.record(z.string(), z.unknown()),
+  })
+  .openapi('Event');
+
+export const logLineSchema = z
+  .object({
+    at: time,
+    source: z.string(),
+    instance: z.string(),
+    release: z.int().nullable(),
+    stream: z.enum(['stdout', 'stderr']),
+    line: z.string(),
+  })
+  .openapi('LogLine');
+
+export const role = z.enum(['viewer', 'deployer', 'admin']);
+
+export const tokenSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    role,
+    createdAt: time,
+    lastUsedAt: time.nullable(),
+    revokedAt: time.nullable(),
+  })
+  .openapi('Token');
+
+export const createdTokenSchema = tokenSchema
+  .extend({ /** Shown once; only its hash is kept. */ token: z.string() })
+  .openapi('CreatedToken');
+
+/** One entry of `why`: something that happened, or something that is awaited now. */
+export const whyEntrySchema = z
+  .object({
+    at: time,
+    kind: z.enum(['happened', 'awaited']),
+    message: z.string(),
+    /** For awaited entries: what would unblock it. */
+    unblock: z.string().nullable(),
+  })
+  .openapi('WhyEntry');
+
+export const whySchema = z
+  .object({
+    /** What was asked about, as understood: `environment shop/staging`, `commit 1a2b3c`, `rollout 12`. */
+    subject: z.string(),
+    /** One sentence: how it is now. */
+    summary: z.string(),
+    timeline: z.array(whyEntrySchema),
+  })
+  .openapi('Why');
+
+export const jobResultSchema = z
+  .object({
+    job: z.string(),
+    outcome: z.enum(['succeeded', 'failed']),
+    exitCode: z.int().nullable(),
+    reason: z.string().nullable(),
+  })
+  .openapi('JobResult');
+
+export type ApiApp = z.infer<typeof appSchema>;
+export type ApiEnvironment = z.infer<typeof environmentSchema>;
+export type ApiEvent = z.infer<typeof eventSchema>;
+export type ApiLogLine = z.infer<typeof logLineSchema>;
+export type ApiProblem = z.infer<typeof problemSchema>;
+export type ApiRelease = z.infer<typeof releaseSchema>;
+export type ApiRollout = z.infer<typeof rolloutSchema>;
+export type ApiToken = z.infer<typeof tokenSchema>;
+export type ApiCreatedToken = z.infer<typeof createdTokenSchema>;
+export type ApiWhy = z.infer<typeof whySchema>;
+export type ApiJobResult = z.infer<typeof jobResultSchema>;
+export type Role = z.infer<typeof role>;
