@@ -46,6 +46,8 @@ export const rolloutSchema = z
     /** null until the release is frozen. */
     release: z.int().nullable(),
     reason: z.string().nullable(),
+    /** `required`: it waits until a person approves it. */
+    approval: z.enum(['required', 'given', 'none']),
     actor: z.string(),
     createdAt: time,
     finishedAt: time.nullable(),
@@ -65,6 +67,8 @@ export const environmentSchema = z
     workers: z.array(z.object({ name: z.string(), ready: z.int(), desired: z.int() })),
     url: z.string().nullable(),
     branch: z.string().nullable(),
+    /** The environment that `promote` takes its release from; null unless `kind` is `environment`. */
+    from: z.string().nullable(),
     pullRequest: z.int().nullable(),
     protected: z.boolean(),
     /** After a rollback: automatic deploys wait for a commit newer than this one. */
