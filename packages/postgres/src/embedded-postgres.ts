@@ -61,7 +61,13 @@ export class EmbeddedPostgres {
   readonly #logFile: string;
   readonly #options: EmbeddedPostgresOptions;
   readonly #account: Account = chooseAccount();
-  #running: { pid: number; url: string; exited: Promise<PostgresExit>; expectEnd: () => void } | null = null;
+  #running: {
+    pid: number;
+    url: string;
+    exited: Promise<PostgresExit>;
+    beginStop: () => void;
+    endStop: () => void;
+  } | null = null;
   #starting: Promise<void> | null = null;
   #stopping: Promise<void> | null = null;
 
@@ -225,13 +231,15 @@ export class EmbeddedPostgres {
 
   #watch(pid: number, url: string, ended: Promise<string>): void {
     let cause: PostgresExit['cause'] = 'died';
-    const exited = ended.then((how): PostgresExit => {
+    // An adopted one is looked at once a second only; who stopped it knows at once.
+    const { promise: stopped, resolve: endStop } = Promise.withResolvers<string>();
+    const exited = Promise.race([ended, stopped]).then((how): PostgresExit => {
       if (cause === 'stopped') return { cause, message: 'PostgreSQL was stopped.' };
       const message = `PostgreSQL (process ${pid}) ${how}. Nothing that was committed is lost; it recovers when it is started again. (log: ${this.#logFile})`;
       this.#options.log?.(`postgres: ${message}`);
       return { cause, message };
     });
-    this.#running = { pid, url, exited, expectEnd: () => (cause = 'stopped') };
+    this.#running = { pid, url, exited, beginStop: () => (cause = 'stopped'), endStop: () => endStop('was stopped') };
   }
 
   /** Fast shutdown: running transactions are rolled back, connections closed. Resolves when it is gone; fine when it never ran. */
@@ -244,8 +252,9 @@ export class EmbeddedPostgres {
   async #stopNow(): Promise<void> {
     const running = this.#running;
     if (running === null) return;
-    running.expectEnd();
+    running.beginStop();
     await endPostmaster(running.pid);
+    running.endStop();
     await running.exited;
     this.#running = null;
   }
