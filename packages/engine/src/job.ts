@@ -8,9 +8,14 @@ import { failureSchema } from './status.ts';
  * answers with its result, so a control plane that was killed never runs a migration twice.
  */
 export const jobRunSchema = z.object({
-  id: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/).max(120),
+  id: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]*$/)
+    .max(120),
   /** `APP/ENVIRONMENT` whose logs its output joins; null for checks and builds. */
   environment: z.string().nullable(),
+  /** Whose output this is in the logs, e.g. the job's name in `slipway.yaml`; without it the id. */
+  source: z.string().optional(),
   /** Shell command, run with `sh -c`. */
   run: z.string(),
   /** Absolute path it runs in. */

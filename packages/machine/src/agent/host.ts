@@ -1,0 +1,23 @@
+import type { Routes } from '../router/routes.ts';
+import type { Clock } from './clock.ts';
+import type { MemoryWatch } from './memory.ts';
+import type { AppUser } from './user.ts';
+
+/** What everything the agent supervises shares. */
+export interface Host {
+  /** The agent's folder. */
+  folder: string;
+  /** User of apps and jobs; null: the agent's own. */
+  user: AppUser | null;
+  /** PATH of apps and jobs. */
+  path: string;
+  /** Port of the public router, for URLs. */
+  routerPort: () => number;
+  routes: Routes;
+  memory: MemoryWatch;
+  clock: Clock;
+  /** A free port for a new process. */
+  choosePort: () => Promise<number>;
+  /** One line for the operator. */
+  log: (message: string) => void;
+}

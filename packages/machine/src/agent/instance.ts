@@ -1,0 +1,512 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type {
+  Failure,
+  FailureCode,
+  InstanceState,
+  InstanceStatus,
+  PlannedProcess,
+  PlannedService,
+} from '@slipway/engine';
+import { watchHealth, type HealthWatch, type Probe } from './health.ts';
+import type { Host } from './host.ts';
+import { isDiskFull } from './files.ts';
+import { blockedAt } from './user.ts';
+import { endTree, killLeftovers, launch, prepareFolder, processFolder } from './launch.ts';
+import { readOutput, type Output } from './output.ts';
+import { isRunning, listenerOf, markVariable, membersOf, portsOf, readStat, signal, treeOf } from './procfs.ts';
+import { messageOf, stackOf } from './thrown.ts';
+
+/** What one instance is made from. Two equal `key`s are the same process: a plan that repeats it restarts nothing. */
+export interface InstanceSpec {
+  key: string;
+  environment: string;
+  release: number;
+  commit: string;
+  kind: 'service' | 'worker';
+  process: PlannedProcess;
+  /** null for workers. */
+  service: PlannedService | null;
+  artifact: string;
+  /** Everything but what differs from instance to instance (PORT, HOME, TMPDIR). */
+  variables: Record<string, string>;
+}
+
+/** What outlives the agent. */
+export interface InstanceRecord {
+  id: string;
+  key: string;
+  state: InstanceState;
+  since: number;
+  restarts: number;
+  /** Of the running process; null when there is none. */
+  pid: number | null;
+  startTime: number | null;
+  port: number | null;
+  failure: Failure | null;
+  /** The spec, since an instance of a dropped release is drained by a plan that does not name it any more. */
+  spec: InstanceSpec;
+}
+
+/** What an instance needs from its environment. */
+export interface InstanceEvents {
+  /** The record changed in a way that status, traffic or the disk should know. */
+  changed(): void;
+  line(instance: Instance, stream: 'stdout' | 'stderr', text: string): void;
+  flood(instance: Instance, now: boolean): void;
+}
+
+const firstBackoff = 250;
+const longestBackoff = 30_000;
+/** Healthy for this long, an instance starts again with the shortest back-off. */
+const steadyAfter = 60_000;
+/** A worker has no health; when it has lived this long, it counts as ready. */
+const workerReadyAfter = 300;
+/** Requests in flight are given at least this long when an instance goes. */
+const drainAtLeast = 30_000;
+/** Backstop for processes that are no children of this agent and keep no output open. */
+const adoptedLookEvery = 5000;
+
+/**
+ * One wanted process and everything that happens to it.
+ *
+ * `#become` is the only writer of the state:
+ *
+ * | from | to | when |
+ * | --- | --- | --- |
+ * | pending  | starting | `start`: what it needs is ready |
+ * | starting | ready    | its health answered, and the listener on its port is its own; a worker: it lived for 300 ms |
+ * | starting | failing  | it ended; `startSeconds` passed; its port belongs to somebody else; its artifact is missing |
+ * | ready    | failing  | it ended; its health was lost; it used too much memory |
+ * | failing  | starting | its back-off (0.25 s doubling to 30 s) has passed, and the old process is gone |
+ * | any      | draining | `retire`: it is not wanted any more |
+ * | draining | gone     | no request is in flight, and nothing of its process tree runs |
+ *
+ * Each process of an instance is one `run`. Whatever arrives from an earlier run (an exit, a probe) is ignored.
+ */
+export class Instance {
+  readonly record: InstanceRecord;
+  readonly #host: Host;
+  readonly #events: InstanceEvents;
+  #run = 0;
+  #output: Output | null = null;
+  #health: HealthWatch | null = null;
+  #ended: Promise<void> = Promise.resolve();
+  #running = (): boolean => false;
+  #backoff = firstBackoff;
+  #readyAt: number | null = null;
+  #cancelTimer: (() => void) | null = null;
+  #retired: Promise<void> | null = null;
+  #left = false;
+
+  constructor(record: InstanceRecord, host: Host, events: InstanceEvents) {
+    this.record = record;
+    this.#host = host;
+    this.#events = events;
+  }
+
+  get id(): string {
+    return this.record.id;
+  }
+
+  get state(): InstanceState {
+    return this.record.state;
+  }
+
+  get spec(): InstanceSpec {
+    return this.record.spec;
+  }
+
+  /** The folder with its HOME, TMPDIR and FIFOs. */
+  get folder(): string {
+    return join(this.#host.folder, 'instances', this.id);
+  }
+
+  status(): InstanceStatus {
+    const { record } = this;
+    return {
+      id: record.id,
+      release: record.spec.release,
+      kind: record.spec.kind,
+      name: record.spec.process.name,
+      state: record.state,
+      since: record.since,
+      restarts: record.restarts,
+      address: record.port === null ? null : `http://127.0.0.1:${record.port}`,
+      pid: record.pid,
+      failure: record.failure,
+    };
+  }
+
+  /** Variables of its process; for `exec` beside it too. */
+  variables(): Record<string, string> {
+    const paths = processFolder(this.folder);
+    return {
+      ...this.spec.variables,
+      [markVariable]: this.id,
+      HOME: paths.home,
+      TMPDIR: paths.tmp,
+      ...(this.record.port === null ? {} : { PORT: String(this.record.port) }),
+    };
+  }
+
+  /** From `pending`: the services it needs are ready. */
+  start(): void {
+    if (this.record.state === 'pending') void this.#launch();
+  }
+
+  /** Not wanted any more: drain, stop, delete. Resolves when nothing is left of it. `quick`: without waiting for requests in flight. */
+  async retire(pace: 'drained' | 'quick' = 'drained'): Promise<void> {
+    this.#retired ??= this.#retire(pace);
+    await this.#retired;
+  }
+
+  /** Lets go of the process without ending it; the next agent adopts it. */
+  leave(): void {
+    this.#left = true;
+    this.#run += 1;
+    this.#cancelTimer?.();
+    this.#health?.stop();
+    this.#output?.close();
+    this.#host.memory.forget(this.id);
+  }
+
+  /**
+   * Takes over what an earlier agent started. A process that still runs keeps running; without one the instance starts anew.
+   * Resolves when its health is known, so that the first status is true.
+   */
+  async adopt(): Promise<void> {
+    const { record } = this;
+    const { pid, startTime } = record;
+    if (record.state === 'draining' || record.state === 'gone') return;
+    if (pid === null || startTime === null || !isRunning(pid, startTime)) {
+      const ranBefore = pid !== null;
+      killLeftovers(this.id, pid);
+      record.pid = record.startTime = record.port = null;
+      if (ranBefore && record.state !== 'failing') record.restarts += 1;
+      this.#become('pending');
+      return;
+    }
+    const run = (this.#run += 1);
+    this.#output = readOutput(processFolder(this.folder), this.#outputOptions());
+    this.#running = () => isRunning(pid, startTime);
+    this.#ended = this.#adoptedEnd(this.#output);
+    void this.#ended.then(() => this.#onEnd(run, null, null));
+    this.#watchMemory(run, pid);
+    if (record.state === 'failing') {
+      this.#restartAfter(run, record.failure);
+      return;
+    }
+    await this.#watchHealth(run, record.state === 'ready' ? 'adopted' : 'started');
+  }
+
+  // The only writer of the state.
+  #become(state: InstanceState, failure: Failure | null = this.record.failure): void {
+    const { record } = this;
+    if (record.state !== state) record.since = this.#host.clock.now();
+    record.state = state;
+    record.failure = state === 'ready' ? null : failure;
+    this.#readyAt = state === 'ready' ? record.since : null;
+    this.#events.changed();
+  }
+
+  async #launch(): Promise<void> {
+    const run = (this.#run += 1);
+    const { spec, record } = this;
+    record.pid = record.startTime = record.port = null;
+    this.#become('starting');
+    try {
+      if (!existsSync(spec.artifact)) {
+        return this.#fail(
+          run,
+          this.#failure(
+            'artifact-missing',
+            `The artifact of release ${spec.release} (${spec.artifact}) is not there any more. Deploy the release again.`,
+          ),
+        );
+      }
+      const blocked = this.#host.user === null ? null : blockedAt(spec.artifact, this.#host.user);
+      if (blocked !== null) {
+        return this.#fail(
+          run,
+          this.#failure(
+            'artifact-missing',
+            `Apps run as the unprivileged user ${this.#host.user?.uid}, which can't read ${blocked}. Keep Slipway's home where every user can pass, such as /var/lib/slipway.`,
+          ),
+        );
+      }
+      if (spec.service !== null) record.port = await this.#host.choosePort();
+      const folder = await prepareFolder(this.folder, this.#host.user);
+      if (this.#run !== run) return;
+      const { child, output } = launch({
+        folder,
+        command: ['/bin/sh', '-c', spec.process.run],
+        cwd: spec.artifact,
+        environment: this.variables(),
+        user: this.#host.user,
+        output: this.#outputOptions(),
+      });
+      this.#output = output;
+      this.#ended = new Promise((resolve) => {
+        child.once('exit', (code, signalName) => {
+          resolve();
+          void this.#onEnd(run, code, signalName);
+        });
+        child.once('error', (error) => {
+          resolve();
+          output.close();
+          this.#fail(run, this.#failure('command-missing', `The command could not be started: ${error.message}.`));
+        });
+      });
+      if (child.pid === undefined) return;
+      record.pid = child.pid;
+      record.startTime = readStat(child.pid)?.startTime ?? null;
+      this.#running = () => child.exitCode === null && child.signalCode === null;
+      this.#watchMemory(run, child.pid);
+      this.#events.changed();
+      await this.#watchHealth(run, 'started');
+    } catch (error) {
+      this.#fail(run, this.#cannotStart(error));
+    }
+  }
+
+  #cannotStart(error: unknown): Failure {
+    if (isDiskFull(error)) {
+      return this.#failure(
+        'disk-full',
+        `The disk of ${this.#host.folder} is full, so it can't be started. Make room; it is tried again by itself.`,
+      );
+    }
+    this.#host.log(`${this.id} could not be started: ${stackOf(error)}`);
+    return this.#failure('crashed', `It could not be started: ${messageOf(error)}.`);
+  }
+
+  #outputOptions() {
+    return {
+      line: (stream: 'stdout' | 'stderr', text: string) => this.#events.line(this, stream, text),
+      flood: (now: boolean) => this.#events.flood(this, now),
+    };
+  }
+
+  #watchMemory(run: number, pid: number): void {
+    const limit = this.spec.process.size.memory;
+    this.#host.memory.watch(this.id, pid, limit, (used) => {
+      if (this.#run !== run || this.#left) return;
+      const mib = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)} MiB`;
+      signal({ group: pid }, 'SIGKILL');
+      this.#fail(
+        run,
+        this.#failure(
+          'out-of-memory',
+          `It used ${mib(used)} of memory; its limit is ${mib(limit)}. Raise size.memory in slipway.yaml, or let it use less.`,
+          { signal: 'SIGKILL' },
+        ),
+      );
+    });
+  }
+
+  /** Resolves for `adopted` once the first probe has answered, for `started` at once. */
+  async #watchHealth(run: number, how: 'started' | 'adopted'): Promise<void> {
+    const { record, spec } = this;
+    const { service } = spec;
+    if (service === null || record.port === null) {
+      if (record.state === 'ready') return;
+      this.#cancelTimer = this.#host.clock.after(workerReadyAfter, () => this.#run === run && this.#become('ready'));
+      return;
+    }
+    const port = record.port;
+    await new Promise<void>((resolve) => {
+      if (how === 'started') resolve();
+      const current = (then: () => void) => () => {
+        resolve();
+        if (this.#run === run) then();
+      };
+      this.#health = watchHealth({
+        port,
+        path: service.health,
+        startWithin: service.startSeconds * 1000,
+        isOurs: () => record.pid === null || listenerOf(port, treeOf(record.pid)) !== 'foreign',
+        onReady: current(() => this.#become('ready')),
+        onForeign: current(() => {
+          this.#fail(
+            run,
+            this.#failure(
+              'port-closed',
+              `Another process listens on port ${port} that was chosen for it. It is started again with another port.`,
+            ),
+          );
+        }),
+        onLate: (last) => current(() => this.#fail(run, this.#late(service, port, last)))(),
+        onLost: (last) => current(() => this.#fail(run, this.#lost(service, last)))(),
+      });
+      // An app that does not answer at once must not hold up the agent.
+      if (how === 'adopted')
+        this.#cancelTimer = this.#host.clock.after(1000, () => {
+          if (this.#run === run && this.record.state === 'ready') this.#become('starting');
+          resolve();
+        });
+    });
+    if (how === 'adopted' && this.record.state === 'ready') this.#cancelTimer?.();
+  }
+
+  #late(service: PlannedService, port: number, last: Probe): Failure {
+    const waited = `within ${service.startSeconds} s`;
+    if (last.answer === 'unhealthy') {
+      return this.#failure(
+        'unhealthy',
+        `It listens, but ${service.health ?? '/'} ${last.detail} instead of 2xx or 3xx ${waited}. Look at its last lines, or raise start in slipway.yaml.`,
+      );
+    }
+    const others = this.record.pid === null ? [] : portsOf(treeOf(this.record.pid));
+    const instead = others.length > 0 ? ` It listens on ${others.join(', ')} instead.` : '';
+    return this.#failure(
+      'port-closed',
+      `It did not open the port in PORT (${port}) on 127.0.0.1 ${waited}.${instead} Let it listen on process.env.PORT (the variable PORT), on all addresses.`,
+    );
+  }
+
+  #lost(service: PlannedService, last: Probe): Failure {
+    const how = last.answer === 'unhealthy' ? `${service.health ?? '/'} ${last.detail}` : 'its port is closed';
+    return this.#failure('unhealthy', `It was ready, but stopped answering: ${how}. It is started again.`);
+  }
+
+  async #onEnd(run: number, code: number | null, signalName: NodeJS.Signals | null): Promise<void> {
+    if (this.#run !== run || this.#left) return;
+    // Orphans would hold the port and the output of the next run.
+    killLeftovers(this.id, this.record.pid);
+    await boundedBy(500, this.#output?.ended ?? Promise.resolve());
+    if (this.#run !== run) return;
+    this.#fail(run, this.#howItEnded(code, signalName));
+  }
+
+  #howItEnded(exitCode: number | null, signalName: NodeJS.Signals | null): Failure {
+    const facts = { exitCode, signal: signalName };
+    if (exitCode === 126 || exitCode === 127) {
+      const problem = exitCode === 127 ? 'was not found' : "can't be executed";
+      return this.#failure(
+        'command-missing',
+        `The shell says that a command in "${this.spec.process.run}" ${problem} (exit code ${exitCode}). Check run in slipway.yaml, and that build made it.`,
+        facts,
+      );
+    }
+    if (this.#output?.tail(20).some((line) => line.includes('EADDRINUSE'))) {
+      return this.#failure(
+        'crashed',
+        `It ended because its port was taken (EADDRINUSE). It is started again with another port; if this repeats, it does not listen on the port in PORT.`,
+        facts,
+      );
+    }
+    const how =
+      signalName !== null
+        ? `by ${signalName}`
+        : exitCode === null
+          ? 'while no agent watched it'
+          : `with exit code ${exitCode}`;
+    return this.#failure(
+      'crashed',
+      `It ended by itself ${how}. A ${this.spec.kind} must keep running; look at its last lines.`,
+      facts,
+    );
+  }
+
+  #failure(code: FailureCode, message: string, facts: Partial<Pick<Failure, 'exitCode' | 'signal'>> = {}): Failure {
+    return { code, message, exitCode: null, signal: null, lastLines: this.#output?.tail(20) ?? [], ...facts };
+  }
+
+  #fail(run: number, failure: Failure): void {
+    if (this.#run !== run || this.#left) return;
+    if (this.#readyAt !== null && this.#host.clock.now() - this.#readyAt >= steadyAfter) this.#backoff = firstBackoff;
+    this.#restartAfter(run, failure);
+  }
+
+  /** Ends what is left of this run, waits for the back-off, and launches the next one. */
+  #restartAfter(failed: number, failure: Failure | null): void {
+    if (this.#run !== failed) return;
+    const run = (this.#run += 1);
+    this.#health?.stop();
+    this.#cancelTimer?.();
+    this.#become('failing', failure);
+    const wait = this.#backoff;
+    this.#backoff = Math.min(this.#backoff * 2, longestBackoff);
+    const backoff = new Promise<void>((resolve) => (this.#cancelTimer = this.#host.clock.after(wait, resolve)));
+    void Promise.all([this.#end(), backoff]).then(async () => {
+      if (this.#run !== run || this.#left) return;
+      this.record.restarts += 1;
+      await this.#launch();
+    });
+  }
+
+  /** Ends the process tree, gently first. */
+  async #end(): Promise<void> {
+    const { record } = this;
+    this.#host.memory.forget(this.id);
+    if (record.pid === null) return;
+    await endTree(this.id, record.pid, this.#running, this.#ended, this.spec.process.stopSeconds * 1000);
+    await boundedBy(500, this.#output?.ended ?? Promise.resolve());
+    this.#output?.close();
+  }
+
+  async #retire(pace: 'drained' | 'quick'): Promise<void> {
+    const { record, spec } = this;
+    const wasReady = record.state === 'ready';
+    const adoptedProcess = record.state === 'draining' && record.pid !== null && this.#run === 0;
+    this.#run += 1;
+    this.#health?.stop();
+    this.#cancelTimer?.();
+    if (adoptedProcess) this.#takeOverDraining();
+    this.#become('draining');
+    if (pace === 'drained' && spec.kind === 'service' && (wasReady || adoptedProcess)) {
+      const limit = Math.max(spec.process.stopSeconds * 1000, drainAtLeast);
+      const abort = new AbortController();
+      const cancel = this.#host.clock.after(limit, () => abort.abort());
+      // The change above makes the environment take it from the router, in a microtask that comes before this one.
+      await Promise.resolve();
+      await this.#host.routes.drained(this.id, abort.signal);
+      cancel();
+    }
+    if (this.#left) return;
+    await this.#end();
+    await rm(this.folder, { recursive: true, force: true });
+    record.pid = record.startTime = record.port = null;
+    this.#become('gone');
+  }
+
+  #takeOverDraining(): void {
+    const { pid, startTime } = this.record;
+    if (pid === null || startTime === null || !isRunning(pid, startTime)) return;
+    this.#output = readOutput(processFolder(this.folder), this.#outputOptions());
+    this.#running = () => isRunning(pid, startTime);
+    this.#ended = this.#adoptedEnd(this.#output);
+  }
+
+  /** No exit event comes from a process that is not our child. The end of its output is the signal; a slow look is the backstop. */
+  async #adoptedEnd(output: Output): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const look = (): void => {
+        if (this.#left || !this.#running()) resolve();
+        else this.#host.clock.after(adoptedLookEvery, look);
+      };
+      void output.ended.then(() => this.#soonGone(resolve));
+      this.#host.clock.after(adoptedLookEvery, look);
+    });
+  }
+
+  /** Output ends a moment before the process does. */
+  #soonGone(gone: () => void, looks = 50): void {
+    if (this.#left || !this.#running()) gone();
+    else if (looks > 0) this.#host.clock.after(10, () => this.#soonGone(gone, looks - 1));
+  }
+
+  /** Pids of everything that belongs to it, for tests and `remove`. */
+  members(): number[] {
+    return membersOf(this.id, this.record.pid);
+  }
+}
+
+async function boundedBy(ms: number, promise: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,156 @@
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, constants, openSync } from 'node:fs';
+import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { readOutput, type Output, type OutputOptions } from './output.ts';
+import { membersOf, signal } from './procfs.ts';
+import type { AppUser } from './user.ts';
+
+const run = promisify(execFile);
+
+/** Milliseconds between two looks at a process that is being ended. */
+const endLookEvery = 25;
+
+/** Where one process keeps its things: `home`, `tmp` and the two FIFOs its output goes through. */
+export interface ProcessFolder {
+  home: string;
+  tmp: string;
+  stdout: string;
+  stderr: string;
+}
+
+export function processFolder(folder: string): ProcessFolder {
+  return {
+    home: join(folder, 'home'),
+    tmp: join(folder, 'tmp'),
+    stdout: join(folder, 'stdout'),
+    stderr: join(folder, 'stderr'),
+  };
+}
+
+/** Makes the folder of a process, or leaves the one it had. */
+export async function prepareFolder(folder: string, user: AppUser | null): Promise<ProcessFolder> {
+  const paths = processFolder(folder);
+  await mkdir(folder, { recursive: true, mode: 0o711 });
+  const own = async (path: string): Promise<void> => {
+    if (user !== null) await chown(path, user.uid, user.gid);
+  };
+  for (const path of [paths.home, paths.tmp]) {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    await own(path);
+  }
+  const missing: string[] = [];
+  for (const path of [paths.stdout, paths.stderr]) {
+    const found = await lstat(path).catch(() => null);
+    if (found === null) missing.push(path);
+  }
+  if (missing.length > 0) {
+    await run('mkfifo', ['-m', '600', ...missing]);
+    for (const path of missing) await own(path);
+  }
+  return paths;
+}
+
+export interface Launch {
+  folder: ProcessFolder;
+  command: readonly string[];
+  cwd: string;
+  environment: Record<string, string>;
+  user: AppUser | null;
+  output: OutputOptions;
+}
+
+/**
+ * Starts a command in a session and process group of its own, with exactly the environment given.
+ *
+ * Its output goes through FIFOs that the process itself holds open for reading and writing. A pipe to the agent would
+ * end the app with SIGPIPE when the agent dies; like this it goes on, and the next agent reads on from where this one stopped.
+ */
+export function launch(options: Launch): { child: ChildProcess; output: Output } {
+  // Opened for both directions so that opening does not wait for a reader, and no end of the agent is an end of the reader.
+  const stdout = openSync(options.folder.stdout, constants.O_RDWR);
+  const stderr = openSync(options.folder.stderr, constants.O_RDWR);
+  try {
+    const output = readOutput(options.folder, options.output);
+    const [program = 'sh', ...args] = options.command;
+    const child = spawn(program, args, {
+      cwd: options.cwd,
+      env: options.environment,
+      detached: true,
+      stdio: ['ignore', stdout, stderr],
+      ...options.user,
+    });
+    child.unref();
+    return { child, output };
+  } finally {
+    closeSync(stdout);
+    closeSync(stderr);
+  }
+}
+
+/**
+ * Ends everything that belongs to a process: SIGTERM to its group, SIGKILL after `graceMs` to the group and to whatever left it (its mark
+ * tells). Resolves when nothing of it runs.
+ *
+ * @param ended Resolves when the leader has ended; never needs to reject.
+ */
+export async function endTree(
+  id: string,
+  leader: number,
+  leaderRuns: () => boolean,
+  ended: Promise<void>,
+  graceMs: number,
+): Promise<void> {
+  if (leaderRuns()) {
+    signal({ group: leader }, 'SIGTERM');
+    await endWithin(graceMs, leaderRuns, ended);
+  }
+  if (leaderRuns()) {
+    signal({ group: leader }, 'SIGKILL');
+    await endWithin(Number.POSITIVE_INFINITY, leaderRuns, ended);
+  }
+  killLeftovers(id, leader);
+}
+
+/** An adopted process gives no exit event, and an orphan may hold its output open: so while something is being ended, /proc is asked too. */
+async function endWithin(ms: number, runs: () => boolean, ended: Promise<void>): Promise<void> {
+  const deadline = performance.now() + ms;
+  await new Promise<void>((resolve) => {
+    const look = setInterval(() => {
+      if (runs() && performance.now() < deadline) return;
+      clearInterval(look);
+      resolve();
+    }, endLookEvery);
+    void ended.then(() => {
+      clearInterval(look);
+      resolve();
+    });
+  });
+}
+
+/** Kills what is left of an instance whose leader has ended, or was never recorded. */
+export function killLeftovers(id: string, leader: number | null): void {
+  for (const pid of membersOf(id, leader)) signal({ pid }, 'SIGKILL');
+}
+
+export async function ownFolder(folder: string, user: AppUser | null): Promise<void> {
+  if (user !== null) await run('chown', ['-R', '-h', `${user.uid}:${user.gid}`, folder]);
+  await run('chmod', ['-R', 'u+rwX', folder]);
+}
+
+/** Makes a folder read-only for every process an engine starts: owned by the agent, without write bits, readable for all. */
+export async function sealFolder(folder: string): Promise<void> {
+  if (process.getuid?.() === 0) await run('chown', ['-R', '-h', '0:0', folder]);
+  await run('chmod', ['-R', 'a-w,a+rX', folder]);
+}
+
+/** Takes the write bits from a folder that the user could change; quick when it is sealed already. */
+export async function sealIfOpen(folder: string, user: AppUser | null): Promise<void> {
+  const found = await lstat(folder);
+  const uid = user?.uid ?? process.getuid?.() ?? 0;
+  const writable = (found.uid === uid && (found.mode & 0o200) !== 0) || (found.mode & 0o002) !== 0;
+  if (!writable) return;
+  if (user === null) await chmod(folder, found.mode & 0o7555);
+  await sealFolder(folder);
+}
