@@ -45,6 +45,17 @@ const scenes: Scene[] = [
   { ...desktop, name: 'panel', environments: busyTeam(), hash: '#/billing/staging' },
   { ...desktop, name: 'panel-dark', scheme: 'dark', environments: busyTeam(), hash: '#/shop/production' },
   { ...desktop, name: 'two', environments: two },
+  {
+    ...desktop,
+    name: 'login',
+    environments: two,
+    before: async (page) => {
+      await page.getByRole('button', { name: 'Log out' }).click();
+      await page.getByLabel('Token').fill('slw_old');
+      await page.keyboard.press('Enter');
+      await page.getByRole('alert').waitFor();
+    },
+  },
   { ...desktop, name: 'empty', environments: [] },
   { ...desktop, name: 'large', environments: largeCompany() },
   {

@@ -18,6 +18,8 @@ import './style.css';
 const queries = new QueryClient({
   defaultOptions: {
     queries: {
+      // The control plane may be on this computer, which needs no network.
+      networkMode: 'always',
       refetchOnWindowFocus: false,
       refetchOnReconnect: false,
       retry: (count, error) => count < 3 && error instanceof ApiError && error.kind === 'transient',

@@ -140,7 +140,7 @@ describe.skipIf(executable === null)('dashboard', () => {
         `Held since ${sha(11).slice(0, 7)}: automatic deploys wait for a newer commit`,
       );
       expect(await card('shop/staging').getByTestId('step').textContent()).toMatch(/^starts release 13 · \d+ s$/);
-      expect(await card('shop/production').innerText()).toMatch(/waits for approval · 24 min[^]*asks for an approval/);
+      expect(await card('shop/production').innerText()).toMatch(/ready[^]*waits for approval · 24 min/);
       expect(await card('shop/pr-31').innerText()).toMatch(/feature\/gift-cards[^]*removed in 71 h/);
       expect(await card('shop/staging').getByTestId('open').getAttribute('href')).toBe(
         'http://staging.shop.localhost:7080',
@@ -285,7 +285,6 @@ describe.skipIf(executable === null)('dashboard', () => {
   describe('actions', () => {
     const waiting = () =>
       production('shop', {
-        state: 'rolling',
         rollout: rollout('shop', 'production', {
           id: '42',
           kind: 'promote',
@@ -298,7 +297,7 @@ describe.skipIf(executable === null)('dashboard', () => {
     test('a viewer is offered none', async () => {
       plane.put(environment('shop', 'staging'), waiting());
       await logIn('slw_viewer');
-      await stateOf('shop/production', 'rolling');
+      await stateOf('shop/production', 'ready');
       expect(await page.getByRole('button', { name: /Promote|Roll back|Approve/ }).count()).toBe(0);
     });
 
@@ -315,6 +314,16 @@ describe.skipIf(executable === null)('dashboard', () => {
       expect(plane.actions).toEqual(['POST /api/rollouts/42/approve']);
     });
 
+    test('a deployer may promote and roll back, but only an admin approves', async () => {
+      plane.tokens.set('slw_deployer', { name: 'dee', role: 'deployer' });
+      plane.put(environment('shop', 'staging'), waiting(), environment('site', 'staging'), production('site'));
+      await logIn('slw_deployer');
+      await stateOf('shop/production', 'ready');
+      expect(await page.getByTestId('approve').count()).toBe(0);
+      await card('site/production').getByTestId('promote').click();
+      expect(await page.getByRole('dialog').innerText()).toContain('waits for the approval of an admin');
+    });
+
     test('a rollout that waits for its checks is not offered for approval', async () => {
       const rolling = rollout('shop', 'staging', { state: 'waiting', step: 'waits for check test' });
       plane.put(environment('shop', 'staging', { state: 'rolling', rollout: rolling }));
@@ -323,7 +332,7 @@ describe.skipIf(executable === null)('dashboard', () => {
       expect(await page.getByTestId('approve').count()).toBe(0);
     });
 
-    test('a promotion says what replaces what, and can be approved at once', async () => {
+    test('a promotion says what replaces what, and that an admin approves by asking', async () => {
       plane.put(environment('shop', 'staging'), production('shop'));
       await logIn();
       expect(await card('shop/staging').getByTestId('promote').count()).toBe(0);
@@ -331,10 +340,10 @@ describe.skipIf(executable === null)('dashboard', () => {
       expect(await page.getByRole('dialog').innerText()).toMatch(
         /serves in staging \(release 12 · .{7}\)[^]*replaces release 9/,
       );
-      await page.getByRole('checkbox').check();
+      expect(await page.getByRole('dialog').innerText()).toContain('counts as its approval');
       await page.getByTestId('confirm-yes').click();
       await page.getByRole('dialog').waitFor({ state: 'detached' });
-      expect(plane.actions).toEqual(['POST /api/apps/shop/environments/production/promote {"approve":true}']);
+      expect(plane.actions).toEqual(['POST /api/apps/shop/environments/production/promote {}']);
     });
 
     test('a rollback goes to the release before, or to a chosen one', async () => {

@@ -141,8 +141,7 @@ export function busyTeam(): ApiEnvironment[] {
       ],
     }),
     production('shop', {
-      state: 'rolling',
-      reason: 'Production asks for an approval by a person.',
+      reason: 'rollout 42 waits for approval: slipway approve 42',
       rollout: rollout('shop', 'production', {
         id: '42',
         kind: 'promote',

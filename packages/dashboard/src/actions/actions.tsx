@@ -22,7 +22,9 @@ export function ActionScope({ role, children }: { role: Role; children: ReactNod
   return (
     <OfferContext value={offer}>
       {children}
-      {asked ? <Confirm action={asked.action} environmentKey={asked.key} onClose={() => setAsked(null)} /> : null}
+      {asked ? (
+        <Confirm action={asked.action} environmentKey={asked.key} role={role} onClose={() => setAsked(null)} />
+      ) : null}
     </OfferContext>
   );
 }

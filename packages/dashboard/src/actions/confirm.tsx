@@ -1,6 +1,6 @@
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { type ReactNode, useEffect, useRef, useState } from 'react';
-import { api, type ApiEnvironment } from '../api/client.ts';
+import { api, type ApiEnvironment, type Role } from '../api/client.ts';
 import { Commit, Release } from '../environment/facts.tsx';
 import { ago } from '../live/clock.ts';
 import { useEnvironment, useSource } from '../live/live.tsx';
@@ -10,13 +10,16 @@ import { type Action, actionNames } from './possible.ts';
 interface Props {
   action: Action;
   environmentKey: string;
+  role: Role;
   onClose: () => void;
 }
 
 /** Asks once more, with what will happen; stays open and says why when the control plane refuses. */
-export function Confirm({ action, environmentKey, onClose }: Props) {
+export function Confirm({ action, environmentKey, role, onClose }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const environment = useEnvironment(environmentKey);
+  const Question = questions[action];
+  const close = () => dialog.current?.close();
   useEffect(() => dialog.current?.showModal(), []);
   return (
     <dialog
@@ -31,61 +34,63 @@ export function Confirm({ action, environmentKey, onClose }: Props) {
           {actionNames[action]} {environmentKey}
         </h2>
         {environment ? (
-          <Question action={action} environment={environment} close={() => dialog.current?.close()} />
+          <Question environment={environment} role={role} close={close} />
         ) : (
-          <p className="mt-3">This environment has been removed meanwhile.</p>
+          <Nothing close={close}>This environment has been removed meanwhile.</Nothing>
         )}
       </div>
     </dialog>
   );
 }
 
-type QuestionProps = { environment: ApiEnvironment; close: () => void };
-
-function Question({ action, environment, close }: QuestionProps & { action: Action }) {
-  const Asked = questions[action];
-  return <Asked environment={environment} close={close} />;
-}
+type QuestionProps = { environment: ApiEnvironment; role: Role; close: () => void };
 
 const untilThen =
   'The release that serves now keeps serving until the new instances are ready; if they never are, nothing changes.';
 
+function replaces({ release }: ApiEnvironment): ReactNode {
+  return release ? (
+    <>
+      {' '}
+      and replaces <Release release={release} />
+    </>
+  ) : (
+    ' and is the first one here'
+  );
+}
+
 function ApproveQuestion({ environment, close }: QuestionProps) {
   const { rollout } = environment;
   if (rollout?.state !== 'waiting') {
-    return <p className="mt-3 text-[13.5px]">This rollout does not wait any more; there is nothing left to approve.</p>;
+    return <Nothing close={close}>This rollout does not wait any more; there is nothing left to approve.</Nothing>;
   }
   return (
     <Form yes="Approve" close={close} act={() => api.approve(rollout.id)}>
       <p>
         The {rollout.kind} of <Commit commit={rollout.commit} /> that <b className="font-medium">{rollout.actor}</b>{' '}
-        asked for starts now and replaces <Release release={environment.release} />.
+        asked for starts now{replaces(environment)}.
       </p>
       <p className="text-muted">{untilThen}</p>
     </Form>
   );
 }
 
-function PromoteQuestion({ environment, close }: QuestionProps) {
+function PromoteQuestion({ environment, role, close }: QuestionProps) {
   const source = useSource(environment);
-  const [approve, setApprove] = useState(false);
-  if (!source?.release) return <p className="mt-3 text-[13.5px]">There is no release to promote any more.</p>;
+  if (!source?.release) return <Nothing close={close}>There is no release to promote any more.</Nothing>;
   return (
-    <Form yes="Promote" close={close} act={() => api.promote(environment.app, environment.environment, approve)}>
+    <Form yes="Promote" close={close} act={() => api.promote(environment.app, environment.environment)}>
       <p>
         What serves in {source.environment} (<Release release={source.release} />) becomes a new release here, with the
-        config and secrets of {environment.environment}, and replaces <Release release={environment.release} />.
+        config and secrets of {environment.environment}
+        {replaces(environment)}.
+      </p>
+      <p>
+        {role === 'admin'
+          ? 'As you are an admin, this counts as its approval.'
+          : `If ${environment.environment} asks for one, it waits for the approval of an admin first.`}
       </p>
       <p className="text-muted">{untilThen}</p>
-      <label className="flex items-start gap-2">
-        <input
-          type="checkbox"
-          className="mt-[3px] size-4 accent-accent"
-          checked={approve}
-          onChange={(change) => setApprove(change.currentTarget.checked)}
-        />
-        <span>Approve it at once. Otherwise it waits for an approval, if {environment.environment} asks for one.</span>
-      </label>
     </Form>
   );
 }
@@ -97,14 +102,22 @@ function RollBackQuestion({ environment, close }: QuestionProps) {
     queryFn: () => api.releases(app, name, 20),
     staleTime: 0,
   });
-  const earlier = (releases.data ?? []).filter(({ number }) => release !== null && number < release.number).slice(0, 8);
+  const earlier = (releases.data ?? [])
+    .filter(({ number, servedAt }) => release !== null && number < release.number && servedAt !== null)
+    .slice(0, 8);
   const [chosen, setChosen] = useState<number | null>(null);
   const target = earlier.find(({ number }) => number === chosen) ?? earlier[0];
   const now = Date.now();
 
-  if (releases.error) return <Problem error={releases.error} className="mt-4" />;
+  if (releases.error) {
+    return (
+      <Nothing close={close}>
+        <Problem error={releases.error} />
+      </Nothing>
+    );
+  }
   if (releases.isPending) return <p className="mt-3 min-h-40 text-[13.5px] text-muted">Reading the releases…</p>;
-  if (!target) return <p className="mt-3 text-[13.5px]">There is no earlier release to go back to.</p>;
+  if (!target) return <Nothing close={close}>There is no earlier release to go back to.</Nothing>;
   return (
     <Form
       yes={`Roll back to release ${target.number}`}
@@ -146,6 +159,20 @@ function RollBackQuestion({ environment, close }: QuestionProps) {
 }
 
 const questions = { approve: ApproveQuestion, promote: PromoteQuestion, rollback: RollBackQuestion };
+
+/** There is nothing to agree to. */
+function Nothing({ close, children }: { close: () => void; children: ReactNode }) {
+  return (
+    <div className="mt-3 space-y-4 text-[13.5px]">
+      <div>{children}</div>
+      <div className="flex justify-end">
+        <button type="button" className="button !min-h-8" onClick={close}>
+          Close
+        </button>
+      </div>
+    </div>
+  );
+}
 
 /** Consequences, the refusal if there was one, and the two buttons. */
 function Form({

@@ -13,8 +13,9 @@ export const actionNames: Record<Action, string> = { approve: 'Approve', promote
 export function possibleActions(environment: ApiEnvironment, source: ApiEnvironment | undefined, role: Role): Action[] {
   if (role === 'viewer' || environment.state === 'removing') return [];
   const actions: Action[] = [];
-  if (environment.rollout?.state === 'waiting' && environment.rollout.approval === 'required') actions.push('approve');
-  else if (source?.release) actions.push('promote');
+  if (environment.rollout?.state === 'waiting' && environment.rollout.approval === 'required') {
+    if (role === 'admin') actions.push('approve');
+  } else if (source?.release) actions.push('promote');
   if (environment.release) actions.push('rollback');
   return actions;
 }

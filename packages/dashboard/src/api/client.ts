@@ -60,8 +60,8 @@ export const api = {
       'GET',
       `/api/apps/${encodeURIComponent(app)}/releases?${new URLSearchParams({ environment, limit: String(limit) })}`,
     ).then(({ releases }) => releases),
-  promote: (app: string, environment: string, approve: boolean) =>
-    request<ApiRollout>('POST', `${environmentPath(app, environment)}/promote`, { approve }),
+  promote: (app: string, environment: string) =>
+    request<ApiRollout>('POST', `${environmentPath(app, environment)}/promote`, {}),
   rollback: (app: string, environment: string, to: number) =>
     request<ApiRollout>('POST', `${environmentPath(app, environment)}/rollback`, { to }),
   approve: (rollout: string) => request<ApiRollout>('POST', `/api/rollouts/${encodeURIComponent(rollout)}/approve`),

@@ -36,6 +36,13 @@ export function RolloutStep({ rollout }: { rollout: NonNullable<ApiEnvironment['
 export const isOpen = (rollout: ApiEnvironment['rollout']): rollout is NonNullable<ApiEnvironment['rollout']> =>
   rollout?.state === 'waiting' || rollout?.state === 'running';
 
+/** The reason, unless the step of the open rollout says the same. */
+export function reasonOf({ reason, state, rollout }: ApiEnvironment): string | null {
+  const saidByStep =
+    isOpen(rollout) && (reason === rollout.step || (rollout.approval === 'required' && state !== 'failing'));
+  return saidByStep ? null : reason;
+}
+
 /** The sentence of a reason, and the log lines below it where there is room. */
 export function Reason({ reason, lines }: { reason: string; lines: 'shown' | 'left out' }) {
   const [sentence = '', ...rest] = reason.trim().split('\n');
@@ -80,6 +87,15 @@ export function Expiry({ until }: { until: string }) {
   );
 }
 
+/** How fewer ready instances than wanted look: expected while something moves, wrong otherwise. */
+const shortOf: Record<ApiEnvironment['state'], string> = {
+  ready: 'text-failing',
+  failing: 'text-failing',
+  rolling: 'text-rolling',
+  asleep: 'text-muted',
+  removing: 'text-muted',
+};
+
 /** Services and workers with how many instances are ready of how many are wanted. */
 export function Instances({ environment }: { environment: ApiEnvironment }) {
   const processes = [...environment.services, ...environment.workers];
@@ -93,9 +109,7 @@ export function Instances({ environment }: { environment: ApiEnvironment }) {
       {processes.map(({ name, ready, desired }) => (
         <li key={name} className="whitespace-nowrap">
           {name}{' '}
-          <span
-            className={ready < desired && environment.state !== 'asleep' ? 'font-semibold text-failing' : 'text-ink'}
-          >
+          <span className={ready < desired ? `font-semibold ${shortOf[environment.state]}` : 'text-ink'}>
             {ready}/{desired}
           </span>
         </li>

@@ -17,8 +17,8 @@ export type Connection = 'connecting' | 'live' | 'reconnecting' | 'paused';
 
 export interface LiveState {
   readonly connection: Connection;
-  /** By {@link environmentKey}. */
-  readonly environments: ReadonlyMap<string, ApiEnvironment>;
+  /** By {@link environmentKey}; null until the first `synced`. */
+  readonly environments: ReadonlyMap<string, ApiEnvironment> | null;
 }
 
 export interface LiveListeners {
@@ -38,7 +38,7 @@ export const environmentKey = (environment: { app: string; environment: string }
   `${environment.app}/${environment.environment}`;
 
 export class LiveStore {
-  #state: LiveState = { connection: 'connecting', environments: new Map() };
+  #state: LiveState = { connection: 'connecting', environments: null };
   readonly #listeners: LiveListeners;
   readonly #subscribers = new Set<() => void>();
   #source: EventSource | null = null;
@@ -147,12 +147,12 @@ export class LiveStore {
   }
 
   #change(change: (environments: Map<string, ApiEnvironment>) => void): void {
-    const environments = new Map(this.#state.environments);
+    const environments = new Map(this.#state.environments ?? []);
     change(environments);
     this.#move(this.#state.connection, environments);
   }
 
-  #move(connection: Connection, environments: ReadonlyMap<string, ApiEnvironment>): void {
+  #move(connection: Connection, environments: LiveState['environments']): void {
     this.#state = { connection, environments };
     // A restart of the control plane changes everything at once; the page is drawn once a frame, not once a change.
     if (document.hidden) this.#tell();

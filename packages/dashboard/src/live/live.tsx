@@ -1,7 +1,10 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { createContext, type ReactNode, useContext, useEffect, useState, useSyncExternalStore } from 'react';
-import type { ApiEnvironment, ApiEvent } from '../api/client.ts';
+import type { ApiApp, ApiEnvironment, ApiEvent } from '../api/client.ts';
 import { LiveStore, type LiveState } from './live-store.ts';
+
+/** A page that stays open for weeks does not grow. */
+const keptEvents = 200;
 
 const LiveContext = createContext<LiveStore | null>(null);
 
@@ -13,10 +16,11 @@ export function Live({ children }: { children: ReactNode }) {
       new LiveStore({
         event(event) {
           queries.setQueryData<ApiEvent[]>(['events', event.app, event.environment], (events) =>
-            events && !events.some(({ id }) => id === event.id) ? [...events, event] : events,
+            events && !events.some(({ id }) => id === event.id) ? [...events, event].slice(-keptEvents) : events,
           );
           // An app of which no environment is known yet is only told of by its events.
-          if (event.environment === null) void queries.invalidateQueries({ queryKey: ['apps'] });
+          const known = queries.getQueryData<ApiApp[]>(['apps'])?.some(({ app }) => app === event.app);
+          if (event.app !== null && !known) void queries.invalidateQueries({ queryKey: ['apps'] });
         },
         synced() {
           for (const name of ['apps', 'events', 'why']) void queries.invalidateQueries({ queryKey: [name] });
@@ -42,7 +46,7 @@ export function useLive(): LiveState {
 export function useEnvironment(key: string | null): ApiEnvironment | undefined {
   const store = useLiveStore();
   return useSyncExternalStore(store.subscribe, () =>
-    key === null ? undefined : store.snapshot().environments.get(key),
+    key === null ? undefined : store.snapshot().environments?.get(key),
   );
 }
 

@@ -1,5 +1,6 @@
 import { ChevronDown, ChevronUp } from 'lucide-react';
 import { useState } from 'react';
+import type { ApiEnvironment } from '../api/client.ts';
 import { environmentKey } from '../live/live-store.ts';
 import { isOpen } from '../environment/facts.tsx';
 import { EnvironmentCard, PreviewCard } from './environment-card.tsx';
@@ -22,14 +23,9 @@ export function AppRow({ row, columns, opened, isFiltered }: Props) {
   const { previews } = row;
   const isFoldable = !isFiltered && previews.length > foldedPreviews + 1;
   const isWide = !isFoldable ? previews.length > foldedPreviews + 1 : unfolded;
-  // What needs a person is never folded away.
-  const shown =
-    isFoldable && !unfolded
-      ? previews
-          .filter((each, index) => index < foldedPreviews || each.state === 'failing' || isOpen(each.rollout))
-          .slice(0, 12)
-      : previews;
+  const shown = isFoldable && !unfolded ? unfoldedPreviews(previews) : previews;
   const hidden = previews.length - shown.length;
+  const hiddenFailing = countFailing(previews) - countFailing(shown);
 
   return (
     <section
@@ -80,6 +76,7 @@ export function AppRow({ row, columns, opened, isFiltered }: Props) {
                     <ChevronDown className="size-3.5" aria-hidden />
                   )}
                   {unfolded ? 'Show fewer previews' : `${hidden} more previews`}
+                  {hiddenFailing > 0 ? `, ${hiddenFailing} failing` : ''}
                   <span className="sr-only"> of {row.app}</span>
                 </button>
               ) : null}
@@ -89,6 +86,18 @@ export function AppRow({ row, columns, opened, isFiltered }: Props) {
       )}
     </section>
   );
+}
+
+/** Those that fail or wait come before newer ones for which all is well; of either the newest, in their order. */
+function unfoldedPreviews(previews: readonly ApiEnvironment[]): ApiEnvironment[] {
+  const needsLook = (each: ApiEnvironment) => each.state === 'failing' || isOpen(each.rollout);
+  const urgent = previews.filter(needsLook).slice(0, 2 * foldedPreviews);
+  const calm = previews.filter((each) => !needsLook(each)).slice(0, Math.max(2, foldedPreviews - urgent.length));
+  return previews.filter((each) => urgent.includes(each) || calm.includes(each));
+}
+
+function countFailing(previews: readonly ApiEnvironment[]): number {
+  return previews.filter(({ state }) => state === 'failing').length;
 }
 
 /** Up to three columns are shared by all apps, so that production is below production; more would not fit and wrap. */

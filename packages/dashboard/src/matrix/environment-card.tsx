@@ -10,6 +10,7 @@ import {
   isOpen,
   OpenLink,
   Reason,
+  reasonOf,
   Release,
   RolloutStep,
 } from '../environment/facts.tsx';
@@ -24,7 +25,8 @@ interface Props {
 
 /** A long-lived environment. */
 export const EnvironmentCard = memo(function EnvironmentCard({ environment, isOpened }: Props) {
-  const { rollout, reason, heldSince, branch } = environment;
+  const { rollout, heldSince, branch } = environment;
+  const reason = reasonOf(environment);
   return (
     <Card environment={environment} isOpened={isOpened} className="gap-2 p-3.5">
       <div className="flex items-baseline gap-2">
@@ -43,7 +45,7 @@ export const EnvironmentCard = memo(function EnvironmentCard({ environment, isOp
       {reason ? <Reason reason={reason} lines="left out" /> : null}
       {heldSince ? <Hold commit={heldSince} /> : null}
       <Instances environment={environment} />
-      <div className="mt-auto flex flex-wrap items-end gap-x-3 gap-y-2 pt-1">
+      <div className="mt-auto flex flex-wrap items-center gap-x-3 gap-y-2 pt-1">
         <div className="flex min-w-0 flex-1 basis-28">
           <OpenLink environment={environment} text="host" />
         </div>
@@ -55,7 +57,8 @@ export const EnvironmentCard = memo(function EnvironmentCard({ environment, isOp
 
 /** A preview: there may be sixty of them, so only what tells them apart and what is wrong. */
 export const PreviewCard = memo(function PreviewCard({ environment, isOpened }: Props) {
-  const { rollout, reason, release, heldSince, expiresAt, pullRequest, branch, state } = environment;
+  const { rollout, release, heldSince, expiresAt, pullRequest, branch, state } = environment;
+  const reason = reasonOf(environment);
   return (
     <Card environment={environment} isOpened={isOpened} className="gap-1 px-3 py-2.5">
       <div className="flex items-baseline gap-2">
@@ -71,7 +74,7 @@ export const PreviewCard = memo(function PreviewCard({ environment, isOpened }: 
       </div>
       {branch ? <Branch name={branch} /> : null}
       {isOpen(rollout) ? <RolloutStep rollout={rollout} /> : null}
-      {reason && (state === 'failing' || isOpen(rollout)) ? <Reason reason={reason} lines="left out" /> : null}
+      {reason ? <Reason reason={reason} lines="left out" /> : null}
       {heldSince ? <Hold commit={heldSince} /> : null}
       <p className="mt-auto flex flex-wrap gap-x-2.5 text-[12.5px] text-muted">
         {release ? (

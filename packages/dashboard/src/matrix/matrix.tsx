@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 import { api } from '../api/client.ts';
 import { useLive } from '../live/live.tsx';
+import { Problem } from '../shell/problem.tsx';
 import { AppRow } from './app-row.tsx';
 import { matcherOf } from './filter.ts';
 import { FilterBar } from './filter-bar.tsx';
@@ -14,7 +15,7 @@ export function Matrix({ opened }: { opened: string | null }) {
   const apps = useQuery({ queryKey: ['apps'], queryFn: api.apps, staleTime: Infinity });
   const [filter, setFilter] = useState('');
 
-  const all = useMemo(() => rowsOf(environments.values(), apps.data ?? []), [environments, apps.data]);
+  const all = useMemo(() => rowsOf(environments?.values() ?? [], apps.data ?? []), [environments, apps.data]);
   const columns = useMemo(() => columnsOf(all), [all]);
   const rows = useMemo(() => {
     if (filter.trim() === '') return all;
@@ -24,7 +25,8 @@ export function Matrix({ opened }: { opened: string | null }) {
       .filter(({ lasting, previews }) => lasting.length + previews.length > 0);
   }, [all, filter]);
 
-  if (all.length === 0) return apps.isSuccess ? <NoApps /> : null;
+  if (environments === null || apps.isPending) return null;
+  if (all.length === 0) return apps.error ? <Problem error={apps.error} className="mt-6" /> : <NoApps />;
   return (
     <>
       <FilterBar environments={[...environments.values()]} filter={filter} onFilter={setFilter} />

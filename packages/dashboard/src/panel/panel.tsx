@@ -2,7 +2,17 @@ import { Shield, X } from 'lucide-react';
 import { type ReactNode, useEffect, useRef } from 'react';
 import { Actions } from '../actions/actions.tsx';
 import type { ApiEnvironment } from '../api/client.ts';
-import { Commit, Expiry, Hold, isOpen, OpenLink, Reason, Release, RolloutStep } from '../environment/facts.tsx';
+import {
+  Commit,
+  Expiry,
+  Hold,
+  isOpen,
+  OpenLink,
+  Reason,
+  reasonOf,
+  Release,
+  RolloutStep,
+} from '../environment/facts.tsx';
 import { StateBadge } from '../environment/state-badge.tsx';
 import { useEnvironment, useLive } from '../live/live.tsx';
 import { leaveRoute, routeTo, type Route } from '../shell/route.ts';
@@ -12,7 +22,7 @@ import { Why } from './why.tsx';
 /** Everything about one environment, beside the page; on a phone in its place. */
 export function Panel({ app, environment: name }: Route) {
   const environment = useEnvironment(`${app}/${name}`);
-  const isKnown = useLive().connection !== 'connecting';
+  const isKnown = useLive().environments !== null;
   const title = useRef<HTMLHeadingElement>(null);
 
   const close = () => {
@@ -70,7 +80,8 @@ export function Panel({ app, environment: name }: Route) {
 }
 
 function Details({ environment }: { environment: ApiEnvironment }) {
-  const { rollout, reason, heldSince, release, branch, pullRequest, url, expiresAt, state } = environment;
+  const { rollout, heldSince, release, branch, pullRequest, url, expiresAt, state } = environment;
+  const reason = reasonOf(environment);
   return (
     <>
       {isOpen(rollout) || reason || heldSince ? (

@@ -100,6 +100,8 @@ export const releaseSchema = z
     artifact: z.string(),
     /** Serving now. */
     current: z.boolean(),
+    /** When it got its first request; null: it never served, so nothing can go back to it. */
+    servedAt: time.nullable().optional(),
     createdAt: time,
     actor: z.string(),
   })
