@@ -48,5 +48,5 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  server: { proxy: { '/api': process.env['SLIPWAY_URL'] ?? 'http://127.0.0.1:7070' } },
+  server: { proxy: { '/api': process.env['SLIPWAY_URL'] ?? 'http://127.0.0.1:7300' } },
 });
