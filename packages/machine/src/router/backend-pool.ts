@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { BadReply, ReplyReader, type ReplyListener } from './reply-reader.ts';
 
 /**
@@ -169,22 +169,17 @@ export class BackendConnection {
   reuseUntil = 0;
   #connected = false;
   #used = false;
-  #corked = false;
   #destroyed = false;
   #listener: BackendListener | null = null;
   readonly #reader = new ReplyReader();
 
   constructor(pool: BackendPool) {
     this.pool = pool;
-    this.socket = connect({
-      host: '127.0.0.1',
-      port: pool.port,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: 60_000,
-    });
+    this.socket = new BackendSocket();
+    this.socket.connect({ host: '127.0.0.1', port: pool.port });
     this.socket.on('connect', () => {
       this.#connected = true;
+      this.socket.setNoDelay(true);
       this.#listener?.connected();
     });
     this.socket.on('data', this.#onData);
@@ -212,22 +207,9 @@ export class BackendConnection {
     if (this.#connected) listener.connected();
   }
 
-  /**
-   * Sends a piece of the body; false: wait for `drain`.
-   *
-   * Pieces leave at the end of this turn of the event loop. If the backend answered early and closed, its answer has been read by then;
-   * written at once, the piece would meet a closed connection and the error would throw the answer away.
-   */
+  /** Sends a piece of the body; false: wait for `drain`. */
   write(chunk: Buffer | string): boolean {
     if (this.#destroyed) return true;
-    if (!this.#corked) {
-      this.#corked = true;
-      this.socket.cork();
-      setImmediate(() => {
-        this.#corked = false;
-        this.socket.uncork();
-      });
-    }
     return typeof chunk === 'string' ? this.socket.write(chunk, 'latin1') : this.socket.write(chunk);
   }
 
@@ -291,5 +273,23 @@ export class BackendConnection {
     }
     this.pool.finished();
     listener.failed(failure, detail);
+  }
+}
+
+type Written = (error?: Error | null) => void;
+
+/**
+ * A socket that goes on reading when writing fails.
+ *
+ * A backend may answer an upload early (413, 401) and close. Node would destroy the socket at the next write and throw the answer away,
+ * which has arrived by then. A broken connection is noticed by reading anyway.
+ */
+class BackendSocket extends Socket {
+  override _write(chunk: unknown, encoding: BufferEncoding, written: Written): void {
+    super._write(chunk, encoding, () => written());
+  }
+
+  override _writev(chunks: { chunk: unknown; encoding: BufferEncoding }[], written: Written): void {
+    super._writev?.(chunks, () => written());
   }
 }

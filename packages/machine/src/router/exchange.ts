@@ -244,6 +244,10 @@ export class Exchange implements BackendListener, Held {
     this.#response.writeHead(head.status, head.reason, fields);
   }
 
+  headAlone(): void {
+    if (this.#state === 'replying') this.#response.flushHeaders();
+  }
+
   data(chunk: Buffer): void {
     if (this.#state !== 'replying' || this.#response.write(chunk)) return;
     const socket = this.#connection?.socket;
@@ -253,7 +257,7 @@ export class Exchange implements BackendListener, Held {
 
   end(last: Buffer | null, trailers: string[]): void {
     if (this.#state !== 'replying') return;
-    if (trailers.length > 0) this.#response.addTrailers(asPairs(trailers));
+    if (trailers.length > 0) this.#response.addTrailers(asObject(passOnReplyFields(trailers, [])));
     if (last === null) this.#response.end();
     else this.#response.end(last);
     const connection = this.#connection;
@@ -395,9 +399,4 @@ function asObject(fields: readonly string[]): Record<string, string | string[]> 
     object[name] = before === undefined ? value : Array.isArray(before) ? [...before, value] : [before, value];
   }
   return object;
-}
-
-function asPairs(fields: readonly string[]): [string, string][] {
-  const kept = passOnReplyFields(fields, []);
-  return kept.flatMap((name, i) => (i % 2 === 0 ? [[name, kept[i + 1] ?? ''] as [string, string]] : []));
 }

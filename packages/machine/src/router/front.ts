@@ -33,7 +33,6 @@ export interface Entry {
 }
 
 const HEADER_BYTES = 32 * 1024;
-const HEADERS_MS = 20_000;
 /** Idle client connections; longer than load balancers in front keep theirs. */
 const KEEP_ALIVE_MS = 75_000;
 const STREAMS_PER_SESSION = 256;
@@ -45,14 +44,17 @@ type EntrySocket = Socket & { slipwayEntry?: Entry };
 
 export class Front {
   readonly #events: FrontEvents;
+  readonly #headersMs: number;
   readonly #http1: HttpServer;
   readonly #http2: Http2Server;
   readonly #sockets = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
   #stopping = false;
 
-  constructor(events: FrontEvents) {
+  /** @param headersMs How long a client may take to send the headers of a request. */
+  constructor(events: FrontEvents, headersMs: number) {
     this.#events = events;
+    this.#headersMs = headersMs;
     this.#http1 = this.#createHttp1();
     this.#http2 = this.#createHttp2();
   }
@@ -113,7 +115,7 @@ export class Front {
       socket.destroy();
     };
     socket.on('error', giveUp);
-    socket.setTimeout(HEADERS_MS, giveUp);
+    socket.setTimeout(this.#headersMs, giveUp);
     let first: Buffer | null = null;
     const sniff = (chunk: Buffer): void => {
       first = first === null ? chunk : Buffer.concat([first, chunk]);
@@ -139,11 +141,11 @@ export class Front {
   #createHttp1(): HttpServer {
     const server = createHttpServer({
       maxHeaderSize: HEADER_BYTES,
-      headersTimeout: HEADERS_MS,
+      headersTimeout: this.#headersMs,
       // Bodies may take as long as they want.
       requestTimeout: 0,
       keepAliveTimeout: KEEP_ALIVE_MS,
-      connectionsCheckingInterval: 10_000,
+      connectionsCheckingInterval: this.#headersMs / 2,
       noDelay: true,
       // Said by readRequestHead, with an explanation.
       requireHostHeader: false,
@@ -155,6 +157,8 @@ export class Front {
     });
     // Node drops what is more, unseen; readRequestHead refuses it.
     server.maxHeadersCount = 0;
+    // It never listens itself, but it begins to watch for slow headers at this event.
+    server.emit('listening');
     const plain = (request: IncomingMessage, response: ServerResponse): void => {
       if (this.#stopping) response.shouldKeepAlive = false;
       this.#events.request(request, response, 'http1', entryOf(request.socket));

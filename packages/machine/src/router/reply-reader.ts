@@ -31,6 +31,8 @@ type Phase =
 export interface ReplyListener {
   informational(status: number): void;
   head(head: ReplyHead): void;
+  /** The head came alone: its body may be long in coming, so it must not wait for it. */
+  headAlone(): void;
   data(chunk: Buffer): void;
   /** The reply is complete. `last` is its last bytes, not given to `data`. `trailers` as name, value, name, value. */
   end(last: Buffer | null, trailers: string[]): void;
@@ -73,6 +75,7 @@ export class ReplyReader {
   #keepAlive = false;
   #keepAliveSeconds: number | null = null;
   #begun = false;
+  #headAlone = false;
 
   /** Whether any byte of the current reply came. */
   get begun(): boolean {
@@ -120,7 +123,8 @@ export class ReplyReader {
       const kept = this.#kept;
       this.#kept = null;
       this.#listener?.data(kept);
-    }
+    } else if (this.#headAlone) this.#listener?.headAlone();
+    this.#headAlone = false;
   }
 
   /** The backend closed. True when that is how this reply ends. */
@@ -206,6 +210,7 @@ export class ReplyReader {
       return end + 4;
     }
     const head = this.#frame(status, minor === '1', reason ?? '', fields);
+    this.#headAlone = true;
     listener?.head(head);
     if (this.#phase === 'idle') this.#complete([]);
     return end + 4;
@@ -258,6 +263,7 @@ export class ReplyReader {
 
   #keep(bytes: Buffer): void {
     if (this.#kept !== null) this.#listener?.data(this.#kept);
+    this.#headAlone = false;
     this.#kept = bytes;
   }
 

@@ -18,6 +18,8 @@ export interface RouterOptions {
   events: RouterEvents;
   /** How long a request waits for a ready backend. Default 60. */
   holdSeconds?: number;
+  /** How long a client may take to send the headers of a request. Default 20. */
+  headersSeconds?: number;
   /** How long `stop()` waits for requests in flight. Default 10. */
   graceSeconds?: number;
   /** Addresses of proxies whose `Forwarded` and `X-Forwarded-*` are believed. Default none. */
@@ -35,7 +37,6 @@ export interface RouterOptions {
  */
 export class Router implements Routes {
   readonly #host: string;
-  readonly #wantedPort: number;
   readonly #events: RouterEvents;
   readonly #graceSeconds: number;
   readonly #trusted: ReadonlySet<string>;
@@ -51,15 +52,19 @@ export class Router implements Routes {
   readonly #exchanges = new Set<Exchange>();
   readonly #internal = new Map<string, Promise<Server>>();
   #server: Server | null = null;
+  #port: number;
 
   constructor(options: RouterOptions) {
     this.#host = options.host ?? '127.0.0.1';
-    this.#wantedPort = options.port;
+    this.#port = options.port;
     this.#events = options.events;
     this.#graceSeconds = options.graceSeconds ?? 10;
     this.#trusted = new Set(options.trustedProxies);
     this.#log = options.log ?? (() => {});
-    this.#front = new Front({ request: (...request) => this.#serve(...request) });
+    this.#front = new Front(
+      { request: (...request) => this.#serve(...request) },
+      (options.headersSeconds ?? 20) * 1000,
+    );
     this.#exchangeOptions = {
       holdSeconds: options.holdSeconds ?? 60,
       wake: (environment) => this.#wake(environment),
@@ -69,12 +74,14 @@ export class Router implements Routes {
 
   /** The public port; the wanted one before `start()`. */
   get port(): number {
-    return this.#server === null ? this.#wantedPort : portOf(this.#server);
+    return this.#port;
   }
 
   /** Opens the public port. @throws What `listen` says, e.g. `EADDRINUSE`. */
   async start(): Promise<void> {
-    this.#server ??= await this.#front.listen(this.#host, this.#wantedPort, null);
+    if (this.#server !== null) return;
+    this.#server = await this.#front.listen(this.#host, this.#port, null);
+    this.#port = portOf(this.#server);
   }
 
   /** Accepts nothing more, lets requests in flight finish within the grace, then closes everything. Safe to call twice, or before `start`. */
