@@ -28,11 +28,11 @@ const queries = new QueryClient({
   },
 });
 
-function Page({ me, signOut }: { me: Me; signOut: () => void }) {
+function Page({ me }: { me: Me }) {
   const route = useRoute();
   return (
     <ActionScope role={me.role}>
-      <Header me={me} signOut={signOut} />
+      <Header me={me} />
       <main>
         {/* On a phone the panel takes the place of the matrix. */}
         <div className={`mx-auto max-w-[1800px] px-4 pb-16 sm:px-6 ${route ? 'max-sm:hidden' : ''}`}>
@@ -47,9 +47,9 @@ function Page({ me, signOut }: { me: Me; signOut: () => void }) {
 createRoot(document.querySelector('#root')!).render(
   <QueryClientProvider client={queries}>
     <Session>
-      {(me, signOut) => (
+      {(me) => (
         <Live>
-          <Page me={me} signOut={signOut} />
+          <Page me={me} />
         </Live>
       )}
     </Session>

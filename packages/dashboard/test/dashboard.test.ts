@@ -94,6 +94,21 @@ describe.skipIf(executable === null)('dashboard', () => {
       expect(await page.evaluate(() => history.length)).toBeLessThanOrEqual(2);
     });
 
+    test('a link that is opened in a tab with another session logs in anew', async () => {
+      await logIn('slw_viewer');
+      await page.goto(`${plane.url}/#token=slw_admin`);
+      await page.getByText('ada (admin)').waitFor();
+      expect(page.url()).toBe(`${plane.url}/`);
+    });
+
+    test('logging out while the control plane is gone says that it did not happen', async () => {
+      await logIn();
+      await plane.stop();
+      await page.getByRole('button', { name: 'Log out' }).click();
+      expect(await page.getByRole('alert').textContent()).toContain('does not answer');
+      await plane.start();
+    });
+
     test('a link with a wrong token says so', async () => {
       await page.goto(`${plane.url}/#token=slw_old`);
       expect(await page.getByRole('alert').textContent()).toMatch(/token in the link was not accepted/);

@@ -10,7 +10,7 @@ let arrivedToken: string | null = null;
 function takeTokenFromAddress(): void {
   const token = /^#token=(.+)$/.exec(location.hash)?.[1];
   if (token === undefined) return;
-  arrivedToken = decodeURIComponent(token);
+  arrivedToken = token;
   history.replaceState(null, '', location.pathname);
 }
 
@@ -33,7 +33,7 @@ async function whoAmI(): Promise<Me | null> {
 }
 
 /** Shows its children to who is logged in, and asks everybody else for a token. */
-export function Session({ children }: { children: (me: Me, signOut: () => void) => ReactNode }) {
+export function Session({ children }: { children: (me: Me) => ReactNode }) {
   const queries = useQueryClient();
   const me = useQuery({
     queryKey: ['me'],
@@ -52,15 +52,8 @@ export function Session({ children }: { children: (me: Me, signOut: () => void) 
   }, [queries]);
 
   const signedIn = (who: Me) => queries.setQueryData(['me'], who);
-  const signOut = () => {
-    void api.signOut().finally(() => {
-      queries.clear();
-      queries.setQueryData(['me'], null);
-      location.reload();
-    });
-  };
 
-  if (me.data) return children(me.data, signOut);
+  if (me.data) return children(me.data);
   if (me.isPending) return me.failureCount > 0 ? <Unreachable /> : null;
   return <SignIn refused={me.error} onSignedIn={signedIn} />;
 }

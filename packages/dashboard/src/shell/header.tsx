@@ -1,8 +1,10 @@
+import { useMutation } from '@tanstack/react-query';
 import { LogOut } from 'lucide-react';
-import type { Me } from '../api/client.ts';
+import { api, type Me } from '../api/client.ts';
 import type { Connection } from '../live/live-store.ts';
 import { useLive } from '../live/live.tsx';
 import { Mark } from './mark.tsx';
+import { Problem } from './problem.tsx';
 
 const connectionWords: Record<Connection, string> = {
   connecting: 'connecting',
@@ -11,7 +13,8 @@ const connectionWords: Record<Connection, string> = {
   paused: 'paused',
 };
 
-export function Header({ me, signOut }: { me: Me; signOut: () => void }) {
+export function Header({ me }: { me: Me }) {
+  const signOut = useMutation({ mutationFn: api.signOut, onSuccess: () => location.reload() });
   const { connection } = useLive();
   return (
     <header className="border-b border-line bg-surface">
@@ -41,12 +44,13 @@ export function Header({ me, signOut }: { me: Me; signOut: () => void }) {
           <p data-testid="me" className="min-w-0 truncate text-[12.5px] text-muted">
             <span className="font-medium text-ink">{me.name}</span> <span>({me.role})</span>
           </p>
-          <button type="button" className="button" onClick={signOut}>
+          <button type="button" className="button" onClick={() => signOut.mutate()}>
             <LogOut className="size-3.5" aria-hidden />
             <span className="max-sm:sr-only">Log out</span>
           </button>
         </div>
       </div>
+      {signOut.error ? <Problem error={signOut.error} className="!rounded-none" /> : null}
     </header>
   );
 }
