@@ -1,58 +1,42 @@
+import { randomUUID } from 'node:crypto';
+import path from 'node:path';
 import type { Pool, PoolClient } from 'pg';
-import type { z } from 'zod';
-
-/**
- * A kind of task: its name and what its payload looks like. Payloads are checked when they are enqueued and again before
- * they are handled.
- */
-export interface TaskKind<P> {
-  name: string;
-  payload: z.ZodType<P>;
-  /** How often a task whose handler threw is tried again before it goes to the dead letters. Default 5. */
-  retries: number;
-  /** Seconds before retry n (1-based). Default: 1, 2, 4, 8 ... at most 300, with jitter. */
-  backoff: (retry: number) => number;
-}
+import type { Attempt } from './attempt.ts';
+import { describeError, isPassing, messageOf, sqlState } from './connection-errors.ts';
+import { DebouncedNotifier } from './debounced-notifier.ts';
+import type { QueueEvent } from './events.ts';
+import { isGone, proveThisProcess } from './host.ts';
+import { Link } from './link.ts';
+import { migrate } from './migrate.ts';
+import { RunningTask, type Settlement } from './running-task.ts';
+import { Settler } from './settler.ts';
+import { beat, registerWorker, removeWorkers } from './statements/beat.ts';
+import { cancelTask } from './statements/cancel.ts';
+import { claimTasks } from './statements/claim.ts';
+import { countTasks, type KindCounts } from './statements/counts.ts';
+import { type DeadTask, listDead, redriveTask } from './statements/dead.ts';
+import { insertTask } from './statements/enqueue.ts';
+import { type Database, type Names, namesIn, UNIQUE_VIOLATION } from './statements/names.ts';
+import { promoteDue } from './statements/promote.ts';
+import { rescueTasks } from './statements/rescue.ts';
+import type { TaskKind } from './task-kind.ts';
 
 export interface EnqueueOptions {
   /** Write the task in the caller's own transaction, so that it exists exactly when the caller's rows do. */
   client?: PoolClient;
   /** Not before this time (milliseconds since 1970). */
   runAt?: number;
+  /** Not before so many seconds from now, by PostgreSQL's clock. Ignored beside `runAt`. */
+  delaySeconds?: number;
   /** Smaller is sooner; default 0. */
   priority?: number;
-  /** Tasks with the same key run one at a time, oldest first. */
+  /**
+   * Tasks with the same key, of whatever kind, run one at a time, the oldest of those that are due first. A task that waits
+   * for its time or its retry lets younger ones pass.
+   */
   key?: string;
-  /** While a task with this name waits, another one is not added (the waiting one is returned, with the earlier `runAt`). */
+  /** While a task of this kind with this name waits, another one is not added (the waiting one is returned, with the earlier `runAt`). */
   unique?: string;
-}
-
-export interface Attempt {
-  taskId: string;
-  /** 1 for the first try; lost and interrupted attempts count here, but not against `retries`. */
-  number: number;
-  /** Fencing token: grows with every attempt of this task. */
-  lease: string;
-  /** Aborts when the lease is lost, the task is cancelled, or the queue stops. The reason says which. */
-  signal: AbortSignal;
-}
-
-/** Throw this from a handler to try again later without using up a retry. */
-export class Snooze extends Error {
-  readonly seconds: number;
-  constructor(seconds: number) {
-    super(`snoozed for ${seconds} s`);
-    this.name = 'Snooze';
-    this.seconds = seconds;
-  }
-}
-
-/** Throw this from a handler when trying again is pointless: the task goes to the dead letters at once. */
-export class Discard extends Error {
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = 'Discard';
-  }
 }
 
 export interface QueueOptions {
@@ -61,4 +45,345 @@ export interface QueueOptions {
   schema?: string;
   /** Seconds without a heartbeat after which a process's tasks are taken from it. Default 15. */
   leaseSeconds?: number;
+  /** Called for everything an operator may want to know. */
+  onEvent?: (event: QueueEvent) => void;
+}
+
+export type Handler<P> = (payload: P, attempt: Attempt) => Promise<void>;
+
+interface Registration {
+  kind: TaskKind<unknown>;
+  handler: Handler<unknown>;
+  concurrency: number;
+  running: number;
+}
+
+const BACKSTOP_MS = 30_000; // for a notification that got lost
+const LONGEST_TIMER_MS = 3_600_000;
+const TROUBLE_RETRY_MS = 1_000;
+
+/**
+ * Durable tasks on PostgreSQL, at least once.
+ *
+ * | state of a task | meaning | leaves it by |
+ * | --- | --- | --- |
+ * | scheduled | its time has not come (`runAt`, back-off, snooze) | promote -> ready; cancel -> gone |
+ * | ready     | may be claimed                                    | claim -> running; cancel -> gone |
+ * | running   | leased to a worker process                        | finish -> gone; release -> ready or scheduled; bury -> dead; rescue -> ready or dead |
+ * | dead      | in the dead letters, with its history             | redrive -> ready |
+ *
+ * Each arrow is one statement in `statements/`. Every arrow out of `running` names the lease, which grows each time, so that
+ * only the worker that holds the task moves it.
+ *
+ * What wakes a queue: a notification (`enqueue`, a freed key, a task given back), the time of the next scheduled task, a slot
+ * that became free, and every 30 s a look for what a lost notification hid. An idle queue makes one statement per heartbeat.
+ */
+export class Queue {
+  readonly #pool: Pool;
+  readonly #names: Names;
+  readonly #leaseSeconds: number;
+  readonly #emit: (event: QueueEvent) => void;
+  readonly #proof = proveThisProcess();
+  readonly #registrations = new Map<string, Registration>();
+  readonly #running = new Map<string, RunningTask>();
+  readonly #notifier: DebouncedNotifier;
+  readonly #settler: Settler;
+  readonly #link: Link;
+  /** Random and never used again after its lease was lost: names of hosts and process ids come back. */
+  #workerId = randomUUID();
+  #registered: 'yes' | 'no' = 'no';
+  #phase: 'idle' | 'started' | 'stopping' = 'idle';
+  #timers: NodeJS.Timeout[] = [];
+  #dueTimer: NodeJS.Timeout | undefined;
+  #dueAt = Infinity;
+  #wanted: 'claim' | 'nothing' = 'nothing';
+  #claiming: Promise<void> | null = null;
+  #stopped: Promise<void> | null = null;
+
+  constructor(options: QueueOptions) {
+    this.#pool = options.pool;
+    this.#names = namesIn(options.schema ?? 'slipway_queue');
+    this.#leaseSeconds = options.leaseSeconds ?? 15;
+    this.#emit = options.onEvent ?? (() => undefined);
+    this.#notifier = new DebouncedNotifier(this.#pool, this.#names.channel);
+    this.#settler = new Settler(this.#pool, this.#names);
+    this.#link = new Link({
+      pool: this.#pool,
+      channel: this.#names.channel,
+      timeoutSeconds: Math.max(2, this.#leaseSeconds / 2),
+      onConnect: (db) => this.#connected(db),
+      onNotification: (payload) => this.#notified(payload),
+      onBroken: (error, retryInMs) => this.#emit({ event: 'disconnected', error: describeError(error), retryInMs }),
+    });
+  }
+
+  /** Makes or updates the tables. See {@link migrate} for its errors. */
+  async migrate(): Promise<void> {
+    await migrate(this.#pool, {
+      schema: this.#names.schema,
+      folder: path.join(import.meta.dirname, '..', 'migrations'),
+    });
+  }
+
+  /** Begins to work on tasks. @throws when PostgreSQL can't be reached now; later it is waited for. */
+  async start(): Promise<void> {
+    await this.#stopped;
+    if (this.#phase !== 'idle') return;
+    this.#phase = 'started';
+    this.#stopped = null;
+    try {
+      await this.#link.start();
+    } catch (error) {
+      this.#phase = 'idle';
+      throw error;
+    }
+    this.#timers = [
+      setInterval(() => void this.#beat(this.#link), (this.#leaseSeconds * 1_000) / 3),
+      setInterval(() => void this.#promote().then(() => this.#wake()), BACKSTOP_MS),
+    ];
+    this.#wake();
+  }
+
+  /**
+   * Stops: claims nothing more, aborts the signal of every running attempt, waits up to `graceSeconds` (default 10) until
+   * they have ended, and gives the others back at once, without using up a retry. Safe to call twice, or before `start`.
+   */
+  async stop(options: { graceSeconds?: number } = {}): Promise<void> {
+    if (this.#phase === 'idle') return;
+    this.#phase = 'stopping';
+    this.#stopped ??= this.#stopNow(options.graceSeconds ?? 10).finally(() => (this.#phase = 'idle'));
+    return this.#stopped;
+  }
+
+  async #stopNow(graceSeconds: number): Promise<void> {
+    await this.#claiming;
+    for (const task of this.#running.values()) task.abort('stopping');
+    await within(graceSeconds, Promise.all([...this.#running.values()].map(({ settled }) => settled)));
+    await within(5, Promise.all([...this.#running.values()].map((task) => task.interrupt())));
+    this.#settler.giveUp(); // without PostgreSQL the rest is taken back when our lease has run out
+    for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#dueTimer);
+    this.#dueAt = Infinity;
+    if (this.#registered === 'yes' && this.#link.state === 'open') {
+      await within(
+        5,
+        removeWorkers(this.#link, this.#names, [this.#workerId]).catch(() => undefined),
+      );
+    }
+    this.#registered = 'no';
+    this.#workerId = randomUUID();
+    await within(5, this.#link.stop());
+    this.#settler.reopen();
+  }
+
+  /**
+   * Adds a task and returns its id (or the id of the waiting one with the same `unique`).
+   *
+   * @throws {ZodError} when the payload does not match the kind.
+   */
+  async enqueue<P>(kind: TaskKind<P>, payload: P, options: EnqueueOptions = {}): Promise<string> {
+    await kind.payload.parseAsync(payload);
+    const { client } = options;
+    // In the caller's transaction only its commit may tell; and the moment when a task is due is told for each. Of tasks that
+    // are ready at once, one notification in a while is enough.
+    const tells = client !== undefined || options.runAt !== undefined || options.delaySeconds !== undefined;
+    const task = await insertTask(client ?? this.#pool, this.#names, {
+      kind: kind.name,
+      payload,
+      runAt: options.runAt ?? null,
+      delaySeconds: options.delaySeconds ?? 0,
+      priority: options.priority ?? 0,
+      key: options.key ?? null,
+      unique: options.unique ?? null,
+      lossesAllowed: kind.losses,
+      notify: tells || this.#notifier.take(kind.name) ? 'now' : 'later',
+    });
+    if (client === undefined) {
+      if (task.state === 'ready') this.#wake();
+      else this.#promoteIn(task.dueInMs);
+    }
+    return task.id;
+  }
+
+  /** Registers the handler of a kind, before or after `start`. @throws {Error} when the kind has one. */
+  work<P>(kind: TaskKind<P>, handler: Handler<P>, options: { concurrency?: number } = {}): void {
+    if (this.#registrations.has(kind.name)) throw new Error(`the kind of task '${kind.name}' has a handler already`);
+    this.#registrations.set(kind.name, {
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the payload is checked by this very kind before the handler sees it
+      ...({ kind, handler } as unknown as Pick<Registration, 'kind' | 'handler'>),
+      concurrency: options.concurrency ?? 4,
+      running: 0,
+    });
+    this.#wake();
+  }
+
+  /** Deletes a waiting task; aborts a running one, which is gone when its handler ends. False: there is none with this id. */
+  cancel(taskId: string): Promise<boolean> {
+    return cancelTask(this.#pool, this.#names, taskId);
+  }
+
+  /** Dead tasks, the newest first. */
+  dead(filter: { kind?: string; limit: number }): Promise<DeadTask[]> {
+    return listDead(this.#pool, this.#names, { kind: filter.kind ?? null, limit: filter.limit });
+  }
+
+  /** Makes a dead task ready again with all its retries. False: there is none with this id. */
+  redrive(taskId: string): Promise<boolean> {
+    return redriveTask(this.#pool, this.#names, taskId);
+  }
+
+  /** How many tasks there are, by kind and state. */
+  counts(): Promise<Record<string, KindCounts>> {
+    return countTasks(this.#pool, this.#names);
+  }
+
+  async #connected(db: Database): Promise<void> {
+    if (this.#registered === 'no') {
+      await registerWorker(db, this.#names, this.#workerId, this.#proof);
+      this.#registered = 'yes';
+    }
+    this.#emit({ event: 'connected' });
+    // The link is open in a moment, with this turn of the event loop's work done.
+    setImmediate(() => {
+      void this.#beat(this.#link);
+      void this.#promote();
+      this.#wake();
+    });
+  }
+
+  #notified(payload: string): void {
+    const [word = '', value = ''] = payload.split(' ');
+    if (word === 'ready' && this.#registrations.has(value)) this.#wake();
+    if (word === 'scheduled') this.#promoteIn(Number(value));
+    if (word === 'cancel') this.#running.get(value)?.abort('cancelled');
+  }
+
+  /** Says that we live, and takes back the tasks of those who don't. */
+  async #beat(db: Database): Promise<void> {
+    await this.#tolerate('the heartbeat', async () => {
+      const state = await beat(db, this.#names, {
+        workerId: this.#workerId,
+        host: this.#proof?.host ?? null,
+        leaseSeconds: this.#leaseSeconds,
+      });
+      if (state.lease === 'lost' && this.#phase === 'started') await this.#loseLease(db);
+      for (const id of state.cancelled) this.#running.get(id)?.abort('cancelled');
+      const gone = state.neighbours.filter(({ pid, processStart }) => isGone(pid, processStart));
+      if (gone.length > 0)
+        await removeWorkers(
+          db,
+          this.#names,
+          gone.map(({ id }) => id),
+        );
+      if (gone.length > 0 || state.orphans === 'some') await this.#rescue(db);
+    });
+  }
+
+  async #loseLease(db: Database): Promise<void> {
+    this.#emit({ event: 'lease-lost', tasks: this.#running.size });
+    for (const task of this.#running.values()) task.abort('lease-lost');
+    this.#workerId = randomUUID();
+    await registerWorker(db, this.#names, this.#workerId, this.#proof);
+    this.#wake();
+  }
+
+  async #rescue(db: Database): Promise<void> {
+    const rescued = await rescueTasks(db, this.#names, 'restore').catch((error: unknown) => {
+      if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
+      return rescueTasks(db, this.#names, 'drop');
+    });
+    for (const { id, kind, fate } of rescued) this.#emit({ event: 'rescued', taskId: id, kind, fate });
+    if (rescued.length > 0) await this.#rescue(db);
+  }
+
+  #promoteIn(milliseconds: number): void {
+    const at = performance.now() + milliseconds;
+    if (this.#phase !== 'started' || at >= this.#dueAt) return;
+    clearTimeout(this.#dueTimer);
+    this.#dueAt = at;
+    this.#dueTimer = setTimeout(() => void this.#promote(), Math.min(milliseconds, LONGEST_TIMER_MS));
+  }
+
+  async #promote(): Promise<void> {
+    this.#dueAt = Infinity;
+    await this.#tolerate('looking for tasks that are due', async () => {
+      const { nextInMs } = await promoteDue(this.#link, this.#names); // its notifications wake us as well
+      if (nextInMs !== null) this.#promoteIn(nextInMs);
+    });
+  }
+
+  /** Claims as much as there are free slots for; asked again meanwhile, once more. */
+  #wake(): void {
+    this.#wanted = 'claim';
+    this.#claiming ??= this.#claimAll().finally(() => (this.#claiming = null));
+  }
+
+  async #claimAll(): Promise<void> {
+    while (this.#isWanted() && this.#phase === 'started' && this.#link.state === 'open') {
+      this.#wanted = 'nothing';
+      const wanted = [...this.#registrations.values()]
+        .map(({ kind, concurrency, running }) => ({ kind: kind.name, limit: concurrency - running }))
+        .filter(({ limit }) => limit > 0);
+      if (wanted.length === 0) return;
+      await this.#tolerate('claiming tasks', async () => {
+        const claimed = await claimTasks(this.#link, this.#names, this.#workerId, wanted);
+        for (const task of claimed) this.#run(task, this.#workerId);
+      });
+    }
+  }
+
+  #isWanted(): boolean {
+    return this.#wanted === 'claim';
+  }
+
+  #run(claimed: ConstructorParameters<typeof RunningTask>[0], workerId: string): void {
+    const registration = this.#registrations.get(claimed.kind);
+    if (registration === undefined || workerId !== this.#workerId) return; // rescued with the lease that was lost meanwhile
+    registration.running += 1;
+    const task = new RunningTask(claimed, registration.kind, registration.handler, this.#settler);
+    this.#running.set(claimed.id, task);
+    void task.settled.then((settlement) => {
+      registration.running -= 1;
+      if (this.#running.get(claimed.id) === task) this.#running.delete(claimed.id);
+      this.#settled(settlement);
+      this.#wake();
+    });
+  }
+
+  #settled({ task, outcome, verdict, error }: Settlement): void {
+    const { id: taskId, kind, attempts: attempt } = task;
+    if (verdict === 'late') this.#emit({ event: 'late', taskId, kind, attempt });
+    else if (verdict === 'unknown')
+      this.#emit({ event: 'failed', what: `settling task ${taskId}`, error: error ?? '' });
+    else if (outcome.kind === 'dead') this.#emit({ event: 'dead', taskId, kind, attempt, ...outcomeOf(outcome) });
+    else if (outcome.kind === 'retry') {
+      this.#promoteIn(outcome.seconds * 1_000);
+      this.#emit({ event: 'retry', taskId, kind, attempt, inSeconds: outcome.seconds, error: outcome.error });
+    } else if (outcome.kind === 'snoozed') this.#promoteIn(outcome.seconds * 1_000);
+  }
+
+  /** Background work never rejects: what passes is tried again after the reconnect, the rest is reported and tried again in a while. */
+  async #tolerate(what: string, work: () => Promise<void>): Promise<void> {
+    if (this.#link.state !== 'open') return;
+    try {
+      await work();
+    } catch (error) {
+      if (sqlState(error) === UNIQUE_VIOLATION) return this.#wake(); // two claims of one key met
+      if (!isPassing(error)) this.#emit({ event: 'failed', what, error: messageOf(error) });
+      // With the link down this does nothing, and its reconnect wakes us.
+      setTimeout(() => this.#wake(), TROUBLE_RETRY_MS).unref();
+    }
+  }
+}
+
+function outcomeOf({ cause, error }: Extract<Settlement['outcome'], { kind: 'dead' }>) {
+  return { cause, error };
+}
+
+/** Waits for `work`, but no longer than `seconds`. */
+async function within(seconds: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => (timer = setTimeout(resolve, seconds * 1_000)));
+  await Promise.race([work, limit]);
+  clearTimeout(timer);
 }

@@ -1,0 +1,60 @@
+import { type AbortCause, AttemptAborted } from './attempt.ts';
+import type { Attempt } from './attempt.ts';
+import { attemptTask, type Outcome } from './outcome.ts';
+import type { Settled, Settler } from './settler.ts';
+import type { Claimed } from './statements/claim.ts';
+import type { TaskKind } from './task-kind.ts';
+
+export interface Settlement extends Settled {
+  task: Claimed;
+  outcome: Outcome;
+}
+
+/**
+ * One attempt in this process, from claim to settlement. It is settled once: by its handler's end, or before that by
+ * `interrupt`; what the handler says afterwards is ignored.
+ */
+export class RunningTask {
+  /** Never rejects. Until then the task keeps its slot. */
+  readonly settled: Promise<Settlement>;
+  readonly #task: Claimed;
+  readonly #settler: Settler;
+  readonly #controller = new AbortController();
+  readonly #first = Promise.withResolvers<Settlement>();
+  #settling: 'yes' | 'no' = 'no';
+
+  constructor(
+    task: Claimed,
+    kind: TaskKind<unknown>,
+    handler: (payload: unknown, attempt: Attempt) => Promise<void>,
+    settler: Settler,
+  ) {
+    this.#task = task;
+    this.#settler = settler;
+    this.settled = this.#first.promise;
+    const { signal } = this.#controller;
+    const attempt: Attempt = { taskId: task.id, number: task.attempts, lease: task.lease, signal };
+    // oxlint-disable-next-line typescript/promise-function-async -- a handler that throws before its first await rejects all the same
+    void attemptTask(kind, task, async (payload) => handler(payload, attempt), signal).then((outcome) =>
+      this.#settle(outcome),
+    );
+  }
+
+  abort(cause: AbortCause): void {
+    this.#controller.abort(new AttemptAborted(cause));
+  }
+
+  /** Gives the task back at once; the handler may still run. */
+  async interrupt(): Promise<void> {
+    await this.#settle({ kind: 'interrupted' });
+  }
+
+  async #settle(outcome: Outcome): Promise<void> {
+    if (this.#settling === 'no') {
+      this.#settling = 'yes';
+      const settled = await this.#settler.settle(this.#task, outcome);
+      this.#first.resolve({ ...settled, task: this.#task, outcome });
+    }
+    await this.settled;
+  }
+}

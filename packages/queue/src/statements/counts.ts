@@ -1,0 +1,24 @@
+import { type Database, type Names } from './names.ts';
+
+export interface KindCounts {
+  scheduled: number;
+  ready: number;
+  running: number;
+  dead: number;
+}
+
+/** How many tasks of each kind there are in each state; kinds without any are not named. */
+export async function countTasks(db: Database, names: Names): Promise<Record<string, KindCounts>> {
+  const { rows } = await db.query(
+    `select kind, state, count(*)::int as number from ${names.task} group by kind, state
+     union all select kind, 'dead', count(*)::int from ${names.dead} group by kind`,
+  );
+  const counts: Record<string, KindCounts> = {};
+  for (const row of rows) {
+    const kind = (counts[String(row['kind'])] ??= { scheduled: 0, ready: 0, running: 0, dead: 0 });
+    const state = row['state'];
+    if (state === 'scheduled' || state === 'ready' || state === 'running' || state === 'dead')
+      kind[state] = Number(row['number']);
+  }
+  return counts;
+}

@@ -1,0 +1,57 @@
+import type { DeathCause } from './bury.ts';
+import { type Database, type Names } from './names.ts';
+import type { HistoryEntry } from './release.ts';
+
+/** A task that ended in the dead letters. */
+export interface DeadTask {
+  id: string;
+  kind: string;
+  payload: unknown;
+  key: string | null;
+  cause: DeathCause;
+  /** The last error. */
+  error: string;
+  attempts: number;
+  failures: number;
+  interruptions: number;
+  losses: number;
+  /** How its attempts failed or were lost, oldest first, the last 20. */
+  history: HistoryEntry[];
+  createdAt: Date;
+  diedAt: Date;
+}
+
+/** Dead tasks, the newest first. */
+export async function listDead(
+  db: Database,
+  names: Names,
+  filter: { kind: string | null; limit: number },
+): Promise<DeadTask[]> {
+  const { rows } = await db.query(
+    `select id::text, kind, payload, key, cause, error, attempts, failures, interruptions, losses, history,
+       created_at as "createdAt", died_at as "diedAt"
+     from ${names.dead} where $1::text is null or kind = $1
+     order by died_at desc, id desc limit $2`,
+    [filter.kind, filter.limit],
+  );
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the columns are named above
+  return rows as unknown as DeadTask[];
+}
+
+/** Makes a dead task ready again with all its retries; its history stays. False: there is no such dead task. */
+export async function redriveTask(db: Database, names: Names, taskId: string): Promise<boolean> {
+  const { rows } = await db.query(
+    `with risen as (
+       delete from ${names.dead} where id = $1 returning *
+     ), added as (
+       insert into ${names.task} (id, kind, payload, state, run_at, priority, key, unique_name, lease, attempts, interruptions, losses_allowed, history, created_at)
+       overriding system value
+       select id, kind, payload, 'ready', clock_timestamp(), priority, key, unique_name, lease + 1, attempts, interruptions, losses_allowed, history, created_at
+       from risen
+       returning kind
+     )
+     select count(pg_notify($2, 'ready ' || kind)) as added from added`,
+    [taskId, names.channel],
+  );
+  return Number(rows[0]?.['added']) > 0;
+}
