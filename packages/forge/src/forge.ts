@@ -24,11 +24,21 @@ export interface Forge {
   /** Text of one file at one commit; null when it is not there. @throws {SlipwayError} `mistake` above 1 MiB. */
   readFile(app: string, sha: string, path: string): Promise<string | null>;
 
-  /** Writes the files of a commit into an empty or missing folder, without any git metadata. @throws {SlipwayError} `transient` on a full disk, after removing what it wrote. */
-  checkout(app: string, sha: string, folder: string): Promise<void>;
+  /**
+   * Writes the files of a commit into an empty or missing folder, without any git metadata. File modes are kept. A symbolic
+   * link that could lead out of the folder is written as a plain file that holds its target.
+   *
+   * @throws {SlipwayError} `transient` on a full disk, after removing what it wrote; `mistake` when the folder holds something.
+   */
+  checkout(app: string, sha: string, folder: string): Promise<Checkout>;
 
   /** Says on the commit what Slipway did with it. A forge without a place for it keeps nothing. */
   postStatus(app: string, sha: string, status: CommitStatus): Promise<void>;
+}
+
+export interface Checkout {
+  /** What in this commit is not in the folder as its author may expect (submodules, LFS files, links made inert), one sentence each. */
+  notices: string[];
 }
 
 export interface Commit {
