@@ -1,6 +1,7 @@
 import { Anchor, ArrowUpRight } from 'lucide-react';
 import type { ApiEnvironment } from '../api/client.ts';
 import { elapsed, remaining, useClockText } from '../live/clock.ts';
+import { Prose } from '../shell/prose.tsx';
 
 /** As people read them aloud; the whole id is in the title. */
 export function Commit({ commit }: { commit: string }) {
@@ -48,7 +49,9 @@ export function Reason({ reason, lines }: { reason: string; lines: 'shown' | 'le
   const [sentence = '', ...rest] = reason.trim().split('\n');
   return (
     <div data-testid="reason" className="text-[13px] wrap-anywhere">
-      <p className={lines === 'shown' ? '' : 'line-clamp-6'}>{sentence}</p>
+      <p className={lines === 'shown' ? '' : 'line-clamp-6'}>
+        <Prose text={sentence} />
+      </p>
       {rest.length > 0 && lines === 'shown' ? (
         <pre
           tabIndex={0}

@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { api, type ApiEvent } from '../api/client.ts';
 import { Problem } from '../shell/problem.tsx';
+import { Prose } from '../shell/prose.tsx';
 
 /** What happened, newest first, by day. New events arrive through the live store. */
 export function Timeline({ app, environment }: { app: string; environment: string }) {
@@ -64,7 +65,9 @@ function Entry({ event }: { event: ApiEvent }) {
         className={`absolute top-[6px] left-[71px] size-[9px] rounded-full border-2 border-raised ${tone}`}
       />
       <div className="min-w-0">
-        <p className="whitespace-pre-wrap wrap-anywhere">{event.message}</p>
+        <p className="whitespace-pre-wrap wrap-anywhere">
+          <Prose text={event.message} />
+        </p>
         <p className="text-[12px] text-muted">
           {event.kind} · {event.actor}
         </p>

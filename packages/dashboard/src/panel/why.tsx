@@ -3,6 +3,7 @@ import { Hourglass } from 'lucide-react';
 import { api, type ApiEnvironment } from '../api/client.ts';
 import { elapsed, useClockText } from '../live/clock.ts';
 import { Problem } from '../shell/problem.tsx';
+import { Prose } from '../shell/prose.tsx';
 
 /** How it is now and what is waited for; what happened is the timeline's. Asked again whenever the environment changes. */
 export function Why({ environment }: { environment: ApiEnvironment }) {
@@ -20,7 +21,9 @@ export function Why({ environment }: { environment: ApiEnvironment }) {
       <h3 id="why-title" className="text-[13px] font-semibold">
         Why
       </h3>
-      <p className="mt-1 text-[13px] wrap-anywhere">{why.data?.summary}</p>
+      <p className="mt-1 text-[13px] wrap-anywhere">
+        <Prose text={why.data?.summary ?? ''} />
+      </p>
       {awaited.length > 0 ? (
         <ul className="mt-2 space-y-2">
           {awaited.map((entry) => (
@@ -31,9 +34,13 @@ export function Why({ environment }: { environment: ApiEnvironment }) {
               <Hourglass className="mt-[3px] size-3.5 shrink-0 text-rolling" aria-hidden />
               <div className="min-w-0 wrap-anywhere">
                 <p>
-                  {entry.message} <Since at={entry.at} />
+                  <Prose text={entry.message} /> <Since at={entry.at} />
                 </p>
-                {entry.unblock ? <p className="mt-0.5 text-muted">{entry.unblock}</p> : null}
+                {entry.unblock ? (
+                  <p className="mt-0.5 text-muted">
+                    <Prose text={entry.unblock} />
+                  </p>
+                ) : null}
               </div>
             </li>
           ))}

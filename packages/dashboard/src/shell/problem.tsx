@@ -1,5 +1,6 @@
 import { CircleAlert } from 'lucide-react';
 import { ApiError } from '../api/client.ts';
+import { Prose } from './prose.tsx';
 
 /** What went wrong and what to do about it, read out at once. */
 export function Problem({ error, className = '' }: { error: Error; className?: string }) {
@@ -13,8 +14,14 @@ export function Problem({ error, className = '' }: { error: Error; className?: s
     >
       <CircleAlert className="mt-0.5 size-4 shrink-0 text-failing" aria-hidden />
       <div className="min-w-0 wrap-anywhere">
-        <p className="font-medium text-failing">{error.message}</p>
-        {hint ? <p className="mt-0.5 text-ink">{hint}</p> : null}
+        <p className="font-medium text-failing">
+          <Prose text={error.message} />
+        </p>
+        {hint ? (
+          <p className="mt-0.5 text-ink">
+            <Prose text={hint} />
+          </p>
+        ) : null}
       </div>
     </div>
   );
