@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { products, readOrder } from '../api/products.js';
+import { page } from '../web/page.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const release = { number: '7', commit: '0123456789', environment: 'staging' };
+
+/** Starts a part of the shop on a free port and waits until it listens. */
+async function start(file, env = {}) {
+  const child = spawn(process.execPath, [file], {
+    cwd: root,
+    env: { PATH: process.env.PATH, PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
+    const port = /listens on \S+:(\d+)/.exec(String(chunk))?.[1];
+    if (!port) continue;
+    child.stdout.resume();
+    return { child, url: `http://127.0.0.1:${port}` };
+  }
+  throw new Error(`${file} ended before it listened`);
+}
+
+async function stop({ child }) {
+  const exited = once(child, 'exit');
+  child.kill('SIGTERM');
+  assert.deepEqual(await exited, [0, null]);
+}
+
+const shop = {};
+before(async () => {
+  shop.api = await start('api/server.js');
+  shop.web = await start('web/server.js', {
+    API_URL: shop.api.url,
+    SLIPWAY_RELEASE: '7',
+    SLIPWAY_ENVIRONMENT: 'staging',
+  });
+});
+after(async () => {
+  await stop(shop.web);
+  await stop(shop.api);
+});
+
+test('the page shows the products and its release, and escapes what it is given', () => {
+  const html = page({ name: '<Shop>', products, style: '', notice: '', release });
+  assert.match(html, /&lt;Shop&gt;/);
+  assert.match(html, /Mooring rope/);
+  assert.match(html, /€ 24\.50/);
+  assert.match(html, /Release 7, commit <code>0123456</);
+  assert.match(html, /staging/);
+});
+
+test('an order names a product and a quantity', () => {
+  assert.deepEqual(readOrder('{"product":"rope"}'), { ok: true, order: { product: 'rope', quantity: 1 } });
+  for (const bad of ['', 'null', '{"product":"car"}', '{"product":"rope","quantity":0}']) {
+    assert.equal(readOrder(bad).ok, false, bad);
+  }
+});
+
+test('the api lists products and takes orders', async () => {
+  const { url } = shop.api;
+  assert.equal((await fetch(`${url}/healthz`)).status, 200);
+  assert.deepEqual(await (await fetch(`${url}/products`)).json(), { products });
+  const ordered = await fetch(`${url}/orders`, { method: 'POST', body: '{"product":"rope","quantity":2}' });
+  assert.equal(ordered.status, 201);
+  assert.deepEqual(await (await fetch(`${url}/orders`)).json(), {
+    orders: [{ number: 1, product: 'rope', quantity: 2 }],
+  });
+  assert.equal((await fetch(`${url}/orders`, { method: 'POST', body: 'x' })).status, 422);
+  assert.equal((await fetch(`${url}/nothing`)).status, 404);
+});
+
+test('the page takes an order', async () => {
+  const body = new URLSearchParams({ product: 'dinghy' });
+  const response = await fetch(`${shop.web.url}/order`, { method: 'POST', body });
+  assert.match(response.url, /\?ordered=\d+$/);
+  const html = await response.text();
+  assert.match(html, /Thank you! Your order has the number \d+/);
+  assert.match(html, /Release 7/);
+});
+
+test('a stopping service finishes the request it has', async () => {
+  const slowApi = createServer().listen(0, '127.0.0.1');
+  await once(slowApi, 'listening');
+  const web = await start('web/server.js', { API_URL: `http://127.0.0.1:${slowApi.address().port}` });
+  const page = fetch(web.url);
+  const [, answer] = await once(slowApi, 'request');
+  const stopped = stop(web);
+  answer.end(JSON.stringify({ products }));
+  assert.equal((await page).status, 200);
+  await stopped;
+  slowApi.close();
+  slowApi.closeAllConnections();
+});
+
+test('the migration runs, twice', () => {
+  for (let i = 0; i < 2; i++) execFileSync(process.execPath, ['migrate.js'], { cwd: root, stdio: 'pipe' });
+});
