@@ -28,3 +28,8 @@ export class SlipwayError extends Error {
     this.hint = options.hint ?? null;
   }
 }
+
+/** What a thrown value says, for a log line or an event. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,15 +1,9 @@
-export type {
-  App,
-  Check,
-  Database,
-  Environment,
-  Job,
-  Lane,
-  Problem,
-  Replicas,
-  Service,
-  Size,
-  Worker,
-} from './app.ts';
-export { SlipwayError } from './errors.ts';
+export type { App, Check, Database, Environment, Job, Lane, Problem, Replicas, Service, Size, Worker } from './app.ts';
+export { configPaths, parseConfig, resolveConfig } from './config.ts';
+export { messageOf, SlipwayError } from './errors.ts';
 export type { ErrorKind } from './errors.ts';
+export { nameProblem, toLabel } from './names.ts';
+export { nearest } from './nearest.ts';
+export { formatProblem, parseApp } from './parse.ts';
+export type { ParsedApp } from './parse.ts';
+export { jsonSchema } from './schema.ts';

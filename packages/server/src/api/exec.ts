@@ -1,0 +1,140 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer, type WebSocket } from 'ws';
+import { SlipwayError } from '@slipway/app';
+import { identify, requireRole } from '../access/tokens.ts';
+import type { Context } from '../context.ts';
+import { findEnvironment } from './find.ts';
+import { problemOf } from './http.ts';
+
+const path = /^\/api\/apps\/([^/]+)\/environments\/([^/]+)\/exec$/;
+const tokenProtocol = 'slipway.token.';
+
+/**
+ * `slipway exec`: a WebSocket that carries a command's streams. Client: binary frames are stdin, an empty one ends it. Server: binary frames whose first byte
+ * is 1 (stdout) or 2 (stderr), then one text frame `{"exitCode": n}` or `{"error": Problem}`. The token comes as bearer, cookie, or
+ * subprotocol `slipway.token.TOKEN`, because browsers' and Node's own client can't send headers.
+ */
+export class ExecSockets {
+  readonly #context: Context;
+  readonly #server = new WebSocketServer({
+    noServer: true,
+    maxPayload: 1024 * 1024,
+    handleProtocols: (protocols) => [...protocols].find((protocol) => protocol.startsWith(tokenProtocol)) ?? false,
+  });
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Handles an upgrade request, or refuses it with a status. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const url = new URL(request.url ?? '/', 'http://slipway');
+    const match = path.exec(url.pathname);
+    if (!match) {
+      refuse(socket, '404 Not Found');
+      return;
+    }
+    identify(this.#context.pool, tokenOf(request)).then(
+      (identity) => {
+        if (!identity) {
+          refuse(socket, '401 Unauthorized');
+          return;
+        }
+        this.#server.handleUpgrade(request, socket, head, (client) => {
+          const run = async (): Promise<number> => {
+            requireRole(identity, 'deployer', 'exec');
+            const environment = await findEnvironment(
+              this.#context,
+              decodeURIComponent(match[1] ?? ''),
+              decodeURIComponent(match[2] ?? ''),
+            );
+            const command = url.searchParams.getAll('command');
+            if (command.length === 0)
+              throw new SlipwayError('mistake', 'No command was given.', { hint: 'slipway exec APP/ENV -- COMMAND' });
+            return await this.#run(client, {
+              environment: `${environment.app}/${environment.name}`,
+              source: url.searchParams.get('source'),
+              command,
+            });
+          };
+          run().then(
+            (exitCode) => finish(client, { exitCode }),
+            (error: unknown) => finish(client, { error: problemOf(error, this.#context.log) }),
+          );
+        });
+      },
+      () => refuse(socket, '503 Service Unavailable'),
+    );
+  }
+
+  stop(): void {
+    for (const client of this.#server.clients) client.terminate();
+    this.#server.close();
+  }
+
+  async #run(
+    client: WebSocket,
+    request: { environment: string; source: string | null; command: string[] },
+  ): Promise<number> {
+    const abort = new AbortController();
+    client.on('close', () => abort.abort());
+    client.on('error', () => abort.abort());
+    const send = (stream: 1 | 2) => (chunk: Uint8Array) => client.send(Buffer.concat([Buffer.from([stream]), chunk]));
+    const { exitCode } = await this.#context.engine.exec(request, {
+      stdin: frames(client, abort.signal),
+      stdout: send(1),
+      stderr: send(2),
+      signal: abort.signal,
+    });
+    return exitCode;
+  }
+}
+
+function tokenOf(request: IncomingMessage): string | null {
+  const bearer = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
+  const protocol = (request.headers['sec-websocket-protocol'] ?? '')
+    .split(',')
+    .map((one) => one.trim())
+    .find((one) => one.startsWith(tokenProtocol));
+  const cookie = /(?:^|;\s*)slipway_session=([^;]+)/.exec(request.headers.cookie ?? '')?.[1];
+  // A cookie is sent by any page's WebSocket; only our own pages may use it.
+  const sameOrigin =
+    request.headers.origin !== undefined && new URL(request.headers.origin).host === request.headers.host;
+  return bearer ?? protocol?.slice(tokenProtocol.length) ?? (sameOrigin ? (cookie ?? null) : null);
+}
+
+async function* frames(client: WebSocket, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const chunks: Buffer[] = [];
+  let ended: 'yes' | 'no' = 'no';
+  let wake: (() => void) | null = null;
+  client.on('message', (data: Buffer, isBinary) => {
+    if (!isBinary) return;
+    if (data.length === 0) ended = 'yes';
+    else chunks.push(data);
+    // One frame at a time is read from the socket, so that a slow command does not fill the memory.
+    if (chunks.length > 16) client.pause();
+    wake?.();
+  });
+  signal.addEventListener('abort', () => wake?.());
+  for (;;) {
+    const chunk = chunks.shift();
+    if (chunk) {
+      if (chunks.length === 0) client.resume();
+      yield chunk;
+    } else if (signal.aborted || (ended as string) === 'yes') return;
+    else
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+  }
+}
+
+function finish(client: WebSocket, message: object): void {
+  if (client.readyState !== client.OPEN) return;
+  client.send(JSON.stringify(message), () => client.close(1000));
+}
+
+function refuse(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}

@@ -1,0 +1,24 @@
+import type { Engine } from '@slipway/engine';
+import type { Forge } from '@slipway/forge';
+import type { Queue } from '@slipway/queue';
+import type { Pool } from 'pg';
+import type { Changes } from './events/changes.ts';
+import type { Fleet } from './environments/fleet.ts';
+
+/** What every part of the control plane is given. Made once in server.ts. */
+export interface Context {
+  pool: Pool;
+  queue: Queue;
+  forge: Forge;
+  engine: Engine;
+  /** What the engine sees, by environment. */
+  fleet: Fleet;
+  changes: Changes;
+  /** Where artifacts are kept. */
+  artifacts: string;
+  /** Environments are reached as `<environment>.<app>.<domain>`. */
+  domain: string;
+  /** Port of the router, for URLs. */
+  routerPort: number;
+  log: (message: string) => void;
+}

@@ -1,0 +1,44 @@
+import type { Pool, PoolClient } from 'pg';
+
+/** Where a statement runs: any connection, or the one of the caller's transaction. */
+export type Database = Pool | PoolClient;
+
+/** Runs one statement and returns its rows. The row type is the caller's word: the columns are named in the SQL beside it. */
+export async function rows<Row>(db: Database, text: string, values: unknown[] = []): Promise<Row[]> {
+  const result = await db.query(text, values);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the columns are named beside the type, see above
+  return result.rows as Row[];
+}
+
+/** Like {@link rows}, for at most one row. */
+export async function row<Row>(db: Database, text: string, values: unknown[] = []): Promise<Row | null> {
+  const found = await rows<Row>(db, text, values);
+  return found[0] ?? null;
+}
+
+/** Like {@link row}, where the absence of the row is a bug. */
+export async function theRow<Row>(db: Database, text: string, values: unknown[] = []): Promise<Row> {
+  const found = await row<Row>(db, text, values);
+  if (!found) throw new Error(`a row that must exist does not: ${text.trim().slice(0, 80)}`);
+  return found;
+}
+
+/** Runs `work` in one transaction: all of it, or nothing. */
+export async function transaction<Result>(pool: Pool, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query('begin');
+    const result = await work(client);
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    // A connection that can't even roll back must not go back to the pool.
+    await client.query('rollback').catch((cause: unknown) => {
+      broken = cause instanceof Error ? cause : new Error(String(cause));
+    });
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}

@@ -1,0 +1,147 @@
+import { messageOf } from '@slipway/app';
+import type { EnvironmentStatus } from '@slipway/engine';
+import type { Context } from '../context.ts';
+import { environmentColumns, environmentTable, type EnvironmentRow } from '../database/records.ts';
+import { row, rows } from '../database/sql.ts';
+import { appendEvent } from '../events/append.ts';
+
+/**
+ * Keeps rows and engine in agreement, in both directions: the engine is told the plans it does not have, and what it reports becomes
+ * events. It acts on changes only; a quiet system costs nothing.
+ */
+export class Reconciler {
+  readonly #context: Context;
+  /** By `APP/ENVIRONMENT`: what was reported last, so that a change becomes one event. */
+  readonly #reported = new Map<string, { failing: Set<string>; notices: Set<string>; activity: string }>();
+  readonly #converging = new Set<string>();
+  #off: (() => void) | null = null;
+  #work: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  async start(): Promise<void> {
+    this.#off = this.#context.fleet.onChange((environment, status) => this.#changed(environment, status));
+    await this.convergeAll();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#off?.();
+    await this.#work;
+  }
+
+  /** Tells the engine every plan it may not have: after a start, and after the engine came back. The same plan again changes nothing. */
+  async convergeAll(): Promise<void> {
+    const environments = await rows<EnvironmentRow>(
+      this.#context.pool,
+      `select ${environmentColumns} from ${environmentTable} where environment.removal in ('none', 'waiting') and environment.plan is not null`,
+    );
+    for (const environment of environments) {
+      const name = `${environment.app}/${environment.name}`;
+      const status = this.#context.fleet.status(name);
+      if (status && status.generation >= Number(environment.generation)) continue;
+      await this.#converge(environment);
+    }
+  }
+
+  async #converge(environment: EnvironmentRow): Promise<void> {
+    const name = `${environment.app}/${environment.name}`;
+    if (!environment.plan || this.#converging.has(name)) return;
+    this.#converging.add(name);
+    try {
+      this.#context.fleet.note(await this.#context.engine.converge(environment.plan));
+    } catch (error) {
+      this.#context.log(`${name}: the engine did not take plan ${environment.generation}: ${messageOf(error)}`);
+    } finally {
+      this.#converging.delete(name);
+    }
+  }
+
+  #changed(name: string, status: EnvironmentStatus | null): void {
+    if (this.#stopped) return;
+    this.#work = this.#work
+      .then(() => this.#record(name, status))
+      .catch((error: unknown) => {
+        this.#context.log(`${name}: what the engine reported could not be recorded: ${messageOf(error)}`);
+      });
+  }
+
+  async #record(name: string, status: EnvironmentStatus | null): Promise<void> {
+    const news = this.#news(name, status);
+    const [app = '', environmentName = ''] = name.split('/');
+    const environment = await row<EnvironmentRow>(
+      this.#context.pool,
+      `select ${environmentColumns} from ${environmentTable}
+       where app.name = $1 and environment.name = $2 and environment.removal <> 'removed'`,
+      [app, environmentName],
+    );
+    if (!environment) return;
+    this.#context.changes.environmentSeen(environment.id);
+    if (status === null) {
+      // The engine lost it although it is wanted (its folder was deleted, a new machine): it is told again.
+      if (environment.removal === 'none' && environment.plan) await this.#converge(environment);
+      return;
+    }
+    const about = { appId: environment.appId, environmentId: environment.id };
+    if (status.activity !== 'waking' && status.activity !== environment.activity) {
+      await this.#context.pool.query(`update environment set activity = $2 where id = $1`, [
+        environment.id,
+        status.activity,
+      ]);
+      await appendEvent(this.#context.pool, {
+        kind: status.activity === 'asleep' ? 'environment.asleep' : 'environment.awake',
+        ...about,
+        message:
+          status.activity === 'asleep'
+            ? `${environment.name} sleeps: no request came for ${environment.policy.sleep} s. The next request wakes it.`
+            : `${environment.name} is awake again.`,
+      });
+    }
+    for (const { instance, message, lastLines } of news.failing)
+      await appendEvent(this.#context.pool, {
+        kind: 'instance.failing',
+        ...about,
+        message: `${environment.name}: ${instance} of release ${news.release(instance)} fails: ${message}`,
+        data: { instance, lastLines },
+      });
+    for (const instance of news.recovered)
+      await appendEvent(this.#context.pool, {
+        kind: 'instance.recovered',
+        ...about,
+        message: `${environment.name}: ${instance} is ready again.`,
+        data: { instance },
+      });
+    for (const notice of news.notices)
+      await appendEvent(this.#context.pool, {
+        kind: 'engine.notice',
+        ...about,
+        message: `${environment.name}: ${notice}`,
+      });
+  }
+
+  /** What of a status has not been reported yet. */
+  #news(name: string, status: EnvironmentStatus | null) {
+    const before = this.#reported.get(name) ?? { failing: new Set<string>(), notices: new Set<string>(), activity: '' };
+    const failing = new Set<string>();
+    const news: { instance: string; message: string; lastLines: string[] }[] = [];
+    const recovered: string[] = [];
+    const releases = new Map<string, number>();
+    for (const instance of status?.instances ?? []) {
+      const label = `${instance.name} (${instance.id})`;
+      releases.set(label, instance.release);
+      if (instance.failure && instance.state !== 'gone') {
+        failing.add(label);
+        if (!before.failing.has(label))
+          news.push({ instance: label, message: instance.failure.message, lastLines: instance.failure.lastLines });
+      } else if (instance.state === 'ready' && before.failing.has(label)) recovered.push(label);
+    }
+    const notices = new Set(status?.notices ?? []);
+    const newNotices = [...notices].filter((notice) => !before.notices.has(notice));
+    if (status) this.#reported.set(name, { failing, notices, activity: status.activity });
+    else this.#reported.delete(name);
+    return { failing: news, recovered, notices: newNotices, release: (label: string) => releases.get(label) ?? 0 };
+  }
+}

@@ -1,0 +1,225 @@
+import { SlipwayError, nearest } from '@slipway/app';
+import type { ApiEnvironment, ApiWhy } from '../api/schemas.ts';
+import type { Context } from '../context.ts';
+import { rolloutColumns, rolloutTable, type RolloutRow } from '../database/records.ts';
+import { row, rows } from '../database/sql.ts';
+import { viewEnvironments } from '../environments/view.ts';
+import { eventColumns, eventTable, type EventRow } from './changes.ts';
+
+const timelineLength = 60;
+
+type Entry = ApiWhy['timeline'][number];
+
+/**
+ * One timeline for any thing: what happened to it, what is awaited since when, and what would unblock it.
+ *
+ * @param thing `APP`, `APP/ENVIRONMENT` (or `APP/BRANCH`), a commit (at least 4 hex digits), or a rollout's number.
+ * @throws {SlipwayError} `not-found` with the nearest names.
+ */
+export async function why(context: Context, thing: string): Promise<ApiWhy> {
+  const slash = thing.indexOf('/');
+  if (slash > 0) return await whyEnvironment(context, thing.slice(0, slash), thing.slice(slash + 1));
+  const rollout = /^(?:rollout )?(\d{1,15})$/.exec(thing)?.[1];
+  if (rollout !== undefined) return await whyRollout(context, rollout, thing);
+  const apps = await rows<{ id: string; name: string }>(context.pool, `select id, name from app`);
+  const app = apps.find(({ name }) => name === thing);
+  if (app) return await whyApp(context, app);
+  if (/^[0-9a-f]{4,40}$/.test(thing)) return await whyCommit(context, thing);
+  throw notFound(
+    thing,
+    apps.map(({ name }) => name),
+  );
+}
+
+async function whyEnvironment(context: Context, app: string, name: string): Promise<ApiWhy> {
+  const environments = await viewEnvironments(context, { app });
+  const environment =
+    environments.find((one) => one.environment === name) ?? environments.find((one) => one.branch === name);
+  if (!environment)
+    throw notFound(
+      `${app}/${name}`,
+      (await viewEnvironments(context, {})).map((one) => `${one.app}/${one.environment}`),
+    );
+  const events = await newestEvents(
+    context,
+    `app.name = $1 and environment.name = $2 and environment.removal <> 'removed'
+     or event.sha in (select rollout.sha from ${rolloutTable} where app.name = $1 and environment.name = $2
+       order by rollout.id desc limit 3) and event.environment_id is null and app.name = $1`,
+    [app, environment.environment],
+  );
+  return {
+    subject: `environment ${app}/${environment.environment}`,
+    summary: sentence(environment),
+    timeline: [...events, ...awaitedBy(context, environment)],
+  };
+}
+
+async function whyApp(context: Context, app: { id: string; name: string }): Promise<ApiWhy> {
+  const environments = await viewEnvironments(context, { app: app.name });
+  const events = await newestEvents(context, `event.app_id = $1`, [app.id]);
+  return {
+    subject: `app ${app.name}`,
+    summary: environments.length === 0 ? 'It has no environment.' : environments.map((one) => sentence(one)).join(' '),
+    timeline: [...events, ...environments.flatMap((environment) => awaitedBy(context, environment))],
+  };
+}
+
+async function whyCommit(context: Context, abbreviated: string): Promise<ApiWhy> {
+  const commits = await rows<{
+    appId: string;
+    app: string;
+    sha: string;
+    state: string;
+    reason: string | null;
+    subject: string;
+  }>(
+    context.pool,
+    `select app.id as "appId", app.name as app, commit.sha, commit.state, commit.reason, commit.subject
+     from commit join app on app.id = commit.app_id where commit.sha like $1 || '%' order by commit.pushed_at desc limit 2`,
+    [abbreviated],
+  );
+  const [commit, another] = commits;
+  if (!commit) throw notFound(abbreviated, []);
+  if (another && another.sha !== commit.sha)
+    throw new SlipwayError('mistake', `${abbreviated} means more than one commit.`, { hint: 'Give more digits.' });
+  const rollouts = await rows<RolloutRow>(
+    context.pool,
+    `select ${rolloutColumns} from ${rolloutTable} where rollout.app_id = $1 and rollout.sha = $2 order by rollout.id`,
+    [commit.appId, commit.sha],
+  );
+  const events = await newestEvents(context, `event.app_id = $1 and event.sha = $2`, [commit.appId, commit.sha]);
+  return {
+    subject: `commit ${commit.sha.slice(0, 8)} "${commit.subject}" of ${commit.app}`,
+    summary: [
+      {
+        received: 'It is recorded.',
+        preparing: 'It is being built.',
+        checking: 'Its checks run.',
+        passed: 'Its checks passed.',
+        failed: `It can not be released: ${commit.reason}.`,
+      }[commit.state],
+      ...rollouts.map(
+        (one) => `${one.environment}: rollout ${one.id} ${one.state}${one.reason === null ? '' : ` (${one.reason})`}.`,
+      ),
+    ].join(' '),
+    timeline: [...events, ...rollouts.flatMap((one) => awaitedByRollout(one))],
+  };
+}
+
+async function whyRollout(context: Context, id: string, thing: string): Promise<ApiWhy> {
+  const rollout = await row<RolloutRow>(
+    context.pool,
+    `select ${rolloutColumns} from ${rolloutTable} where rollout.id = $1`,
+    [id],
+  );
+  if (!rollout) throw notFound(thing, []);
+  const events = await newestEvents(
+    context,
+    `event.rollout_id = $1 or event.app_id = $2 and event.sha = $3 and event.environment_id is null`,
+    [id, rollout.appId, rollout.sha],
+  );
+  return {
+    subject: `rollout ${id} of ${rollout.app}/${rollout.environment}`,
+    summary: `It ${rollout.state === 'waiting' || rollout.state === 'running' ? rollout.step : rollout.state}${rollout.reason === null ? '' : `: ${rollout.reason}`}.`,
+    timeline: [...events, ...awaitedByRollout(rollout)],
+  };
+}
+
+async function newestEvents(context: Context, where: string, values: unknown[]): Promise<Entry[]> {
+  const events = await rows<EventRow>(
+    context.pool,
+    `select ${eventColumns} from ${eventTable} where ${where} order by event.id desc limit ${timelineLength}`,
+    values,
+  );
+  return events.toReversed().map((event) => ({
+    at: event.at.toISOString(),
+    kind: 'happened',
+    message: event.message,
+    unblock: null,
+  }));
+}
+
+/** What an environment waits for now. */
+function awaitedBy(context: Context, environment: ApiEnvironment): Entry[] {
+  const name = `${environment.app}/${environment.environment}`;
+  const entries: Entry[] = [];
+  const awaited = (at: string, message: string, unblock: string | null): void => {
+    entries.push({ at, kind: 'awaited', message, unblock });
+  };
+  const { rollout } = environment;
+  if (rollout && (rollout.state === 'waiting' || rollout.state === 'running'))
+    awaited(
+      rollout.createdAt,
+      `Rollout ${rollout.id} of ${rollout.commit.slice(0, 8)} ${rollout.step}.`,
+      unblockOf(rollout),
+    );
+  else if (environment.state === 'failing')
+    awaited(
+      environment.updatedAt,
+      `It fails: ${environment.reason}.`,
+      `Push a fix, or go back: slipway rollback ${name}. Its output: slipway logs ${name}`,
+    );
+  if (environment.heldSince !== null)
+    awaited(
+      environment.updatedAt,
+      `Automatic deploys wait for a commit newer than ${environment.heldSince.slice(0, 8)}, because of a rollback.`,
+      `Push a newer commit, or: slipway deploy ${name} --commit SHA`,
+    );
+  if (environment.state === 'asleep' && environment.release)
+    awaited(
+      environment.updatedAt,
+      'It sleeps until the next request.',
+      environment.url === null ? null : `Open ${environment.url}`,
+    );
+  if (!context.fleet.connected)
+    awaited(
+      new Date().toISOString(),
+      'The engine does not answer; it is asked again until it does.',
+      'slipway up starts the agent again',
+    );
+  return entries;
+}
+
+function awaitedByRollout(rollout: RolloutRow): Entry[] {
+  if (rollout.state !== 'waiting' && rollout.state !== 'running') return [];
+  return [
+    {
+      at: rollout.createdAt.toISOString(),
+      kind: 'awaited',
+      message: `${rollout.environment}: it ${rollout.step}.`,
+      unblock: unblockOf(rollout),
+    },
+  ];
+}
+
+function unblockOf(rollout: {
+  id: string;
+  state: string;
+  step: string;
+  approval: string;
+  app: string;
+  environment: string;
+}): string | null {
+  if (rollout.approval === 'required' && rollout.step === 'waits for approval')
+    return `An admin approves it: slipway approve ${rollout.id}`;
+  if (rollout.step.startsWith('waits for')) return 'It goes on by itself when that has passed.';
+  return `It goes on by itself; its output: slipway logs ${rollout.app}/${rollout.environment} -f`;
+}
+
+function sentence(environment: ApiEnvironment): string {
+  const release = environment.release
+    ? ` with release ${environment.release.number} (${environment.release.commit.slice(0, 8)})`
+    : '';
+  const reason = environment.reason === null ? '' : `: ${environment.reason}`;
+  return `${environment.environment} is ${environment.state}${release}${reason}.`;
+}
+
+function notFound(thing: string, candidates: string[]): SlipwayError {
+  const near = nearest(thing, candidates);
+  return new SlipwayError('not-found', `Nothing here is called ${thing}.`, {
+    hint:
+      near === null
+        ? 'Name APP, APP/ENVIRONMENT, a commit or a rollout; slipway status lists them.'
+        : `Did you mean ${near}?`,
+  });
+}

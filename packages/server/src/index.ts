@@ -1,0 +1,16 @@
+export { runServer, Server } from './server.ts';
+export type { ServerOptions } from './server.ts';
+export type {
+  ApiApp,
+  ApiCreatedToken,
+  ApiEnvironment,
+  ApiEvent,
+  ApiJobResult,
+  ApiLogLine,
+  ApiProblem,
+  ApiRelease,
+  ApiRollout,
+  ApiToken,
+  ApiWhy,
+  Role,
+} from './api/schemas.ts';

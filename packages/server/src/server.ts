@@ -1,0 +1,237 @@
+import { createServer, type Server as HttpServer } from 'node:http';
+import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { getRequestListener } from '@hono/node-server';
+import { messageOf, SlipwayError } from '@slipway/app';
+import { GitForge, serveGit } from '@slipway/forge';
+import { createMachineEngine } from '@slipway/machine';
+import { connectPool, migrate, Queue } from '@slipway/queue';
+import { acceptAdminToken } from './access/tokens.ts';
+import { createApi } from './api/api.ts';
+import { ExecSockets } from './api/exec.ts';
+import { gitAccess } from './commits/git-access.ts';
+import type { Context } from './context.ts';
+import { Fleet } from './environments/fleet.ts';
+import { Reconciler } from './environments/reconcile.ts';
+import { Changes } from './events/changes.ts';
+import { sweepArtifacts } from './releases/collect.ts';
+import { synchronizeTask } from './tasks.ts';
+import { registerWork } from './work.ts';
+
+export interface ServerOptions {
+  /** Gets `server.json` when the server answers. */
+  home: string;
+  /** Holds repositories and artifacts. Users that apps run as must be able to reach it. */
+  dataFolder: string;
+  host?: string;
+  /** 0: any free one. */
+  port: number;
+  databaseUrl: string;
+  /** The agent's folder, where its socket is. */
+  agentFolder: string;
+  /** For the URLs of environments. */
+  routerPort: number;
+  /** Environments are `<environment>.<app>.<domain>`. Default `localhost`. */
+  domain?: string;
+  /** A file with the operator's admin token; it is accepted from the start. */
+  adminTokenFile?: string;
+  /** Built files of the dashboard. */
+  dashboardFolder?: string;
+  /**
+   * | role | does |
+   * | --- | --- |
+   * | all | answers requests and works on tasks (default) |
+   * | worker | works on tasks only, beside servers on the same database |
+   */
+  role?: 'all' | 'worker';
+  version?: string;
+  log?: (message: string) => void;
+}
+
+/**
+ * The control plane of one machine: started part by part, each needing those above it; stopped in reverse.
+ */
+export class Server {
+  readonly #options: ServerOptions;
+  /** How to stop what has been started, newest last. */
+  readonly #releasers: (() => Promise<unknown> | void)[] = [];
+  #url = '';
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+  }
+
+  /** Where it answers, known once started. */
+  get url(): string {
+    return this.#url;
+  }
+
+  /** Starts every part; when one fails, those before it are stopped again. */
+  async start(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const options = this.#options;
+    const log = options.log ?? ((message: string) => console.error(message));
+    const pool = connectPool(options.databaseUrl, {
+      max: 12,
+      onError: (error) => log(`a database connection was lost: ${error.message}`),
+    });
+    this.#releasers.push(() => pool.end());
+    await migrate(pool, { schema: 'slipway', folder: path.join(import.meta.dirname, 'database', 'migrations') });
+
+    const queue = new Queue({ pool });
+    await queue.migrate();
+
+    const data = await makeDataFolder(options.dataFolder);
+    const forge = new GitForge({ folder: path.join(data, 'repositories'), log });
+    await forge.start();
+    this.#releasers.push(() => forge.stop());
+
+    const engine = createMachineEngine({ folder: options.agentFolder });
+    await engine.start();
+    this.#releasers.push(() => engine.stop());
+
+    const changes = new Changes(pool, log);
+    await changes.start();
+    this.#releasers.push(() => changes.stop());
+
+    const fleet = new Fleet(engine, log);
+    await fleet.start();
+    this.#releasers.push(() => fleet.stop());
+
+    const context: Context = {
+      pool,
+      queue,
+      forge,
+      engine,
+      fleet,
+      changes,
+      artifacts: path.join(data, 'artifacts'),
+      domain: options.domain ?? 'localhost',
+      routerPort: options.routerPort,
+      log,
+    };
+    await mkdir(context.artifacts, { recursive: true });
+
+    if (options.adminTokenFile !== undefined)
+      await acceptAdminToken(pool, (await readFile(options.adminTokenFile, 'utf8')).trim());
+
+    await sweepArtifacts(context);
+    const reconciler = new Reconciler(context);
+    await reconciler.start();
+    this.#releasers.push(() => reconciler.stop());
+
+    registerWork(context);
+    await queue.start();
+    this.#releasers.push(() => queue.stop());
+
+    // A push whose process died before it was recorded, and one that came while the database was gone.
+    await repairPushes(context);
+    this.#releasers.push(changes.onReconnected(() => void repairPushes(context)));
+
+    if (options.role !== 'worker') await this.#listen(context, forge);
+  }
+
+  async #listen(context: Context, forge: GitForge): Promise<void> {
+    const options = this.#options;
+    const { log } = context;
+    const api = createApi(context, {
+      version: options.version ?? '0.0.0',
+      dashboardFolder: options.dashboardFolder ?? null,
+    });
+    const answer = getRequestListener(api.fetch);
+    const access = gitAccess(context);
+    const server = createServer((request, response) => {
+      if (request.url?.startsWith('/git/')) void serveGit(request, response, { forge, access, log });
+      else void answer(request, response);
+    });
+    // A large push over a slow line takes as long as it takes; whoever stalls is given up by the forge.
+    server.requestTimeout = 0;
+    const sockets = new ExecSockets(context);
+    server.on('upgrade', (request, socket, head) => sockets.upgrade(request, socket, head));
+    const port = await listen(server, options.host ?? '127.0.0.1', options.port);
+    this.#releasers.push(() => closeServer(server, sockets));
+    this.#url = `http://${options.host ?? 'localhost'}:${port}`;
+    const file = path.join(options.home, 'server.json');
+    await writeWhole(file, JSON.stringify({ url: this.#url, pid: process.pid, startedAt: new Date().toISOString() }));
+    this.#releasers.push(() => rm(file, { force: true }));
+  }
+
+  /** Stops everything that was started; what runs in environments keeps running. Safe to call twice, or before `start`. */
+  async stop(): Promise<void> {
+    for (let release = this.#releasers.pop(); release; release = this.#releasers.pop()) await release();
+  }
+}
+
+/**
+ * Runs the control plane until SIGTERM or SIGINT.
+ *
+ * @throws {SlipwayError} `mistake` when its port is taken; whatever the database says when it can't be reached.
+ */
+export async function runServer(options: ServerOptions): Promise<void> {
+  const server = new Server(options);
+  const stopped = new Promise<void>((resolve) => {
+    process.once('SIGTERM', resolve);
+    process.once('SIGINT', resolve);
+  });
+  await server.start();
+  await stopped;
+  await server.stop();
+}
+
+async function repairPushes(context: Context): Promise<void> {
+  try {
+    for (const app of await context.forge.repositories())
+      await context.queue.enqueue(synchronizeTask, { app }, { unique: `synchronize:${app}` });
+  } catch (error) {
+    context.log(`repositories could not be compared with what is recorded: ${messageOf(error)}`);
+  }
+}
+
+/** Real path, because the users apps run as may not be allowed through a link in somebody's home. */
+async function makeDataFolder(folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  return await realpath(folder);
+}
+
+async function writeWhole(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.new`, text, { mode: 0o600 });
+  await rename(`${file}.new`, file);
+}
+
+async function listen(server: HttpServer, host: string, port: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const taken = error.code === 'EADDRINUSE';
+      reject(
+        taken
+          ? new SlipwayError('mistake', `Port ${port} is taken by another program.`, {
+              hint: 'Choose another one with --port N.',
+              cause: error,
+            })
+          : error,
+      );
+    });
+    server.listen(port, host, resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the server has no port');
+  return address.port;
+}
+
+/** Streams that never end by themselves must not hold the stop up. */
+async function closeServer(server: HttpServer, sockets: ExecSockets): Promise<void> {
+  sockets.stop();
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+    setTimeout(() => server.closeAllConnections(), 500).unref();
+  });
+}
