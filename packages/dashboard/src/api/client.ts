@@ -1,12 +1,4 @@
-import type {
-  ApiApp,
-  ApiEvent,
-  ApiProblem,
-  ApiRelease,
-  ApiRollout,
-  ApiWhy,
-  Role,
-} from '../../../server/src/api/schemas.ts';
+import type { ApiApp, ApiEvent, ApiProblem, ApiRelease, ApiRollout, ApiWhy, Role } from '@slipway/server';
 
 export type {
   ApiApp,
@@ -17,7 +9,7 @@ export type {
   ApiRollout,
   ApiWhy,
   Role,
-} from '../../../server/src/api/schemas.ts';
+} from '@slipway/server';
 
 /** Who is logged in, as `GET /api/me` says. */
 export interface Me {

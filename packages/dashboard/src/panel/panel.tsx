@@ -45,7 +45,7 @@ export function Panel({ app, environment: name }: Route) {
     <section
       data-testid="panel"
       aria-labelledby="panel-title"
-      className="fresh z-30 border-line bg-raised max-sm:min-h-[calc(100dvh-52px)] sm:fixed sm:inset-y-0 sm:right-0 sm:w-[480px] sm:overflow-y-auto sm:border-l sm:shadow-[-12px_0_32px_rgb(var(--shadow)/0.12)]"
+      className="z-30 border-line bg-raised max-sm:min-h-[calc(100dvh-52px)] sm:fixed sm:inset-y-0 sm:right-0 sm:w-[480px] sm:overflow-y-auto sm:border-l sm:shadow-[-12px_0_32px_rgb(var(--shadow)/0.12)]"
     >
       <div className="sticky top-0 z-20 flex items-center gap-3 border-b border-line bg-raised px-5 py-3.5">
         <h2

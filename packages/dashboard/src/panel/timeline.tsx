@@ -59,7 +59,10 @@ function Entry({ event }: { event: ApiEvent }) {
           hour12: false,
         })}
       </time>
-      <span aria-hidden className="absolute top-[13px] -bottom-[7px] left-[75px] w-px bg-line" />
+      <span
+        aria-hidden
+        className="absolute top-[13px] -bottom-[7px] left-[75px] w-px bg-line [li:last-child_&]:hidden"
+      />
       <span
         aria-hidden
         className={`absolute top-[6px] left-[71px] size-[9px] rounded-full border-2 border-raised ${tone}`}
