@@ -26,7 +26,9 @@ export interface GitOptions {
 
 /**
  * What every repository has in common. It is in the HOME that only our git processes see, so that a newer version of
- * Slipway changes it for all of them at once, and nothing on this machine changes what git does here.
+ * Slipway changes it for all of them at once, and nothing on this machine changes what git does here. `unpackLimit`: a push
+ * is stored as one pack, which is flushed to disk once, and not file by file (measured: 60 instead of 130 ms for ten files);
+ * `maintain` joins the packs.
  */
 const configuration = `[safe]
 	directory = *
@@ -40,6 +42,7 @@ const configuration = `[safe]
 	auto = false
 [receive]
 	autogc = false
+	unpackLimit = 1
 	denyNonFastForwards = false
 	denyDeletes = false
 	denyDeleteCurrent = ignore

@@ -489,7 +489,7 @@ describe('interrupted', () => {
     const line = await slowLine(server);
     const push = pushLive(developer, line.url, 'main');
     await line.full;
-    await waitFor(async () => (await gitChildren(server, 'unpack-objects')).length > 0, { what: 'git to unpack' });
+    await waitFor(async () => (await gitChildren(server, 'index-pack')).length > 0, { what: 'git to unpack' });
     return { developer, push, sha, cut: line.cut };
   }
 
@@ -519,7 +519,7 @@ describe('interrupted', () => {
     for (const pid of await gitChildren(server, 'receive-pack')) process.kill(pid, 'SIGKILL');
     expect(await push.ended).not.toBe(0);
     expect(push.text()).toMatch(/Slipway was interrupted while it received this push. Push again/);
-    expect(await gitChildren(server, 'unpack-objects')).toEqual([]);
+    expect(await gitChildren(server, 'index-pack')).toEqual([]);
     await pushAgain(server, developer, sha);
   });
 
