@@ -193,8 +193,10 @@ function readSources(room: Room): Source[] {
     .sort()
     .map((name) => {
       const file = path.relative(root, path.join(room.folder, name));
-      // Conformance suites are tests that other packages run; build configurations run on the developer's machine only.
-      const isTest = /\.test\.tsx?$|\/(conformance|test)\/|^testing\/|\.config\.ts$/.test(file);
+      // Conformance suites and `*-under-test.ts` are part of tests; configurations and scripts run on a developer's machine only.
+      const isTest = /\.test\.tsx?$|-under-test\.ts$|\/(conformance|test|scripts)\/|^testing\/|\.config\.ts$/.test(
+        file,
+      );
       return { file, room, text: readFileSync(path.join(root, file), 'utf8'), kind: isTest ? 'test' : 'source' };
     });
 }

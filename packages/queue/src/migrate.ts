@@ -62,7 +62,9 @@ export async function readMigrations(folder: string): Promise<Migration[]> {
 
 async function applyPending(client: PoolClient, migrations: Migration[], schema: string): Promise<string[]> {
   await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`slipway migrate ${schema}`]);
-  await client.query(`create schema if not exists "${schema}"`);
+  // Not `create schema if not exists`: this session may remember from before the lock that there is none.
+  const there = await client.query('select from pg_namespace where nspname = $1', [schema]);
+  if (there.rowCount === 0) await client.query(`create schema "${schema}"`);
   await client.query(`set local search_path to "${schema}"`);
   await client.query(
     'create table if not exists migration (number integer primary key, name text not null, applied_at timestamptz not null default clock_timestamp())',
