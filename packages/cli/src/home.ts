@@ -21,6 +21,8 @@ export function filesOf(home: string) {
     up: join(home, 'up.json'),
     /** Runtime data; a symbolic link when the home can't be entered by the user that apps run as. */
     data: join(home, 'data'),
+    /** Compiled sources; may be deleted at any time. */
+    cache: join(home, 'cache'),
     logs: join(home, 'logs'),
     example: join(home, 'example', 'shop'),
   };

@@ -10,7 +10,7 @@ const asRoot = process.getuid?.() === 0;
 test('a home is made once, with its token for this user only', async () => {
   const home = join(await temporaryFolder(), 'a', 'home');
   const first = prepareHome(home);
-  expect(first.token).toMatch(/^slipway_[\w-]{43}$/);
+  expect(first.token).toMatch(/^slw_[\w-]{43}$/);
   expect(statSync(join(home, 'token')).mode & 0o777).toBe(0o600);
   expect(statSync(join(home, 'logs')).mode & 0o777).toBe(0o700);
   expect(prepareHome(home)).toEqual(first);

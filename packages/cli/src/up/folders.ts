@@ -93,7 +93,7 @@ function blockingFolder(folder: string): string | null {
 
 /** The administrator's token: made once, readable by this user only. */
 function ensureToken(file: string): string {
-  if (!existsSync(file)) writeSecret(file, `slipway_${randomBytes(32).toString('base64url')}\n`);
+  if (!existsSync(file)) writeSecret(file, `slw_${randomBytes(32).toString('base64url')}\n`);
   chmodSync(file, 0o600);
   return readFileSync(file, 'utf8').trim();
 }

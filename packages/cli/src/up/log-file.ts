@@ -32,6 +32,17 @@ export function lastLines(file: string, from: number, count: number): string[] {
   return buffer.toString('utf8', 0, length).trimEnd().split('\n').slice(-count);
 }
 
+/**
+ * What a process said last: the error it ended with when there is one, else its last lines.
+ *
+ * @param from Byte at which its log began.
+ */
+export function lastWords(file: string, from: number): string[] {
+  const lines = lastLines(file, from, 40);
+  const error = lines.findLastIndex((line) => line.startsWith('slipway:'));
+  return error === -1 ? lines.slice(-8) : lines.slice(error, error + 12);
+}
+
 export function sizeOf(file: string): number {
   return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
 }

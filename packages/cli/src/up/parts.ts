@@ -63,6 +63,7 @@ export function makeParts(options: PartsOptions): Parts {
       args: ['agent', '--home', options.home, '--router-port', String(options.routerPort)],
       variables: () => ({}),
       log: join(files.logs, 'agent.log'),
+      cache: files.cache,
       record: recordOf(files.up, 'agent'),
       answers: ({ pid }) => agentAnswers(agentFolder, pid),
       // Apps have their own graces; it answers when the last one has ended.
@@ -78,6 +79,7 @@ export function makeParts(options: PartsOptions): Parts {
       args: ['server', '--home', options.home, ...ports],
       variables: () => ({ DATABASE_URL: options.databaseUrl ?? postgres?.url() ?? '' }),
       log: join(files.logs, 'server.log'),
+      cache: files.cache,
       record: recordOf(files.up, 'server'),
       answers: ({ pid }) => serverAnswers(files.server, pid),
       graceSeconds: SERVER_STOP_SECONDS,

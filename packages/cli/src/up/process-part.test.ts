@@ -87,6 +87,7 @@ async function worker(body = 'ready(); setInterval(() => {}, 1000);') {
     nodeFlags: [],
     variables: () => ({}),
     log,
+    cache: join(folder, 'cache'),
     record: { read: () => current, write: (record) => (current = record) },
     answers: async ({ pid }) => existsSync(ready) && readFileSync(ready, 'utf8') === String(pid),
     graceSeconds: 0.3,

@@ -4,7 +4,7 @@ import { closeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SlipwayError } from '@slipway/app/errors';
 import { version } from '../version.ts';
-import { lastLines, openLog, sizeOf } from './log-file.ts';
+import { lastWords, openLog, sizeOf } from './log-file.ts';
 import type { Part, RunningPart } from './part.ts';
 import { endProcess, identify, isRunning, type ProcessIdentity } from './process-identity.ts';
 import type { PartRecord } from './state.ts';
@@ -20,6 +20,8 @@ export interface ProcessPartOptions {
   /** Variables besides those of this process; read at each start. */
   variables: () => Record<string, string>;
   log: string;
+  /** Where Node keeps what it made of the sources: without it, type stripping alone takes some 20 MiB in each process. */
+  cache: string;
   record: { read: () => PartRecord | undefined; write: (record: PartRecord) => void };
   /** Whether this very process does its work. */
   answers: (process: ProcessIdentity) => Promise<boolean>;
@@ -74,7 +76,7 @@ export function processPart(options: ProcessPartOptions): Part {
     const child = spawn(process.execPath, [...options.nodeFlags, options.entry, ...options.args], {
       detached: true,
       stdio: ['ignore', descriptor, descriptor],
-      env: { ...process.env, ...options.variables() },
+      env: { NODE_COMPILE_CACHE: options.cache, ...process.env, ...options.variables() },
     });
     closeSync(descriptor);
     const ended = endOfChild(child);
@@ -87,7 +89,7 @@ export function processPart(options: ProcessPartOptions): Part {
     const late = isRunning(identity);
     await endProcess(identity, 'SIGTERM', 1);
     const what = late ? `did not answer within ${START_SECONDS} s` : await ended;
-    const lines = lastLines(options.log, logStart, 8).map((line) => `\n  ${line}`);
+    const lines = lastWords(options.log, logStart).map((line) => `\n  ${line}`);
     throw new SlipwayError(
       'transient',
       `the ${options.title} ${what}${lines.length === 0 ? '' : `:${lines.join('')}\n`}`,

@@ -114,9 +114,9 @@ async function runParts(
     await stopped;
   } finally {
     ending.abort();
-    clearInterval(capping);
     report.doing('stopping apps, the control plane and PostgreSQL');
     await stopParts(kept);
+    clearInterval(capping);
   }
 }
 

@@ -1,0 +1,14 @@
+/** What the HTTP API answers. Types only: a thin command never loads the control plane. */
+export type {
+  ApiApp,
+  ApiCreatedToken,
+  ApiEnvironment,
+  ApiEvent,
+  ApiJobResult,
+  ApiLogLine,
+  ApiProblem,
+  ApiRelease,
+  ApiRollout,
+  ApiToken,
+  ApiWhy,
+} from '@slipway/server';

@@ -1,0 +1,9 @@
+import type { Command } from 'commander';
+import { declareServerOptions, runControlPlane, type ServerCommandOptions } from '../control-plane.ts';
+import { contextOf } from '../context.ts';
+
+export function define(command: Command): void {
+  declareServerOptions(command)
+    .addHelpText('after', '\nNeeds DATABASE_URL: the PostgreSQL of the control plane it works for.')
+    .action((options: ServerCommandOptions) => runControlPlane(contextOf(command), options, 'worker'));
+}
