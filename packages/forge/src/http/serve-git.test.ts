@@ -457,7 +457,7 @@ describe('interrupted', () => {
       client.on('data', (chunk) => {
         passed += chunk.length;
         upstream.write(chunk);
-        if (passed < 5_000_000) return;
+        if (passed < 5_000_000 || upstream.bytesRead > 0) return;
         client.pause();
         full.resolve();
       });
