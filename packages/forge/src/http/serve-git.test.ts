@@ -454,14 +454,19 @@ describe('interrupted', () => {
       const upstream = connect(Number(port), '127.0.0.1');
       sockets.push(client, upstream);
       let passed = 0;
+      let held: 'no' | 'yes' | 'answered' = 'no';
       client.on('data', (chunk) => {
         passed += chunk.length;
         upstream.write(chunk);
-        if (passed < 5_000_000 || upstream.bytesRead > 0) return;
+        if (passed < 5_000_000 || held === 'answered') return;
+        held = 'yes';
         client.pause();
         full.resolve();
       });
-      upstream.on('data', () => client.resume());
+      upstream.on('data', () => {
+        if (held === 'yes') held = 'answered';
+        client.resume();
+      });
       client.on('close', () => upstream.destroy()).on('error', () => {});
       upstream.on('close', () => client.destroy()).on('error', () => {});
       upstream.pipe(client);
