@@ -4,39 +4,45 @@ import type { Pool } from 'pg';
 const PAUSE_MS = 20;
 
 /**
- * Decides which enqueues notify: the first of a kind at once, those within the next 20 ms together once at its end.
+ * Decides which enqueues notify: the first of a kind with its own statement, those within the next 20 ms together, once, at
+ * its end.
  */
 export class DebouncedNotifier {
   readonly #pool: Pool;
   readonly #channel: string;
-  /** Kinds that were notified within the pause. */
-  readonly #pauses = new Map<string, { timer: NodeJS.Timeout; missed: number }>();
+  /** Kinds that were notified within the pause: whether they have to be again. */
+  readonly #pauses = new Map<string, 'quiet' | 'owing'>();
 
   constructor(pool: Pool, channel: string) {
     this.#pool = pool;
     this.#channel = channel;
   }
 
-  /** True: notify with the statement that adds the task. False: it will be done in a moment. */
-  take(kind: string): boolean {
-    const pause = this.#pauses.get(kind);
-    if (pause !== undefined) {
-      pause.missed += 1;
-      return false;
-    }
+  /** `now`: notify with the statement that adds the task. `later`: call `owe` when the task is committed. */
+  take(kind: string): 'now' | 'later' {
+    if (this.#pauses.has(kind)) return 'later';
     this.#pause(kind);
-    return true;
+    return 'now';
+  }
+
+  /** A task of this kind was committed without a notification. A notification before its commit would be for nothing. */
+  owe(kind: string): void {
+    if (this.#pauses.has(kind)) this.#pauses.set(kind, 'owing');
+    else this.#notify(kind);
+  }
+
+  #notify(kind: string): void {
+    this.#pause(kind);
+    // Without it the task is found by the backstop.
+    this.#pool.query('select pg_notify($1, $2)', [this.#channel, `ready ${kind}`]).catch(() => undefined);
   }
 
   #pause(kind: string): void {
-    const timer = setTimeout(() => {
-      const missed = this.#pauses.get(kind)?.missed ?? 0;
+    this.#pauses.set(kind, 'quiet');
+    setTimeout(() => {
+      const owing = this.#pauses.get(kind) === 'owing';
       this.#pauses.delete(kind);
-      if (missed === 0) return;
-      this.#pause(kind);
-      // Without it the task is found by the backstop.
-      this.#pool.query('select pg_notify($1, $2)', [this.#channel, `ready ${kind}`]).catch(() => undefined);
+      if (owing) this.#notify(kind);
     }, PAUSE_MS);
-    this.#pauses.set(kind, { timer, missed: 0 });
   }
 }

@@ -1,3 +1,4 @@
+import type { Settlement } from './running-task.ts';
 import type { DeathCause } from './statements/bury.ts';
 
 /** What an operator or a metric may want to know. Nothing depends on somebody listening. */
@@ -17,3 +18,13 @@ export type QueueEvent =
   | { event: 'connected' }
   /** A statement failed in a way that waiting does not heal: a bug, or somebody changed the tables. */
   | { event: 'failed'; what: string; error: string };
+
+/** What there is to tell about an attempt that has ended; null for what went as it should. */
+export function eventOf({ task, outcome, verdict, error = '' }: Settlement): QueueEvent | null {
+  const attempt = { taskId: task.id, kind: task.kind, attempt: task.attempts };
+  if (verdict === 'late') return { event: 'late', ...attempt };
+  if (verdict === 'unknown') return { event: 'failed', what: `settling task ${task.id}`, error };
+  if (outcome.kind === 'dead') return { event: 'dead', ...attempt, cause: outcome.cause, error: outcome.error };
+  if (outcome.kind !== 'retry') return null;
+  return { event: 'retry', ...attempt, inSeconds: outcome.seconds, error: outcome.error };
+}

@@ -6,7 +6,7 @@ export type { MigrateOptions } from './migrate.ts';
 export { connectPool } from './pool.ts';
 export type { ConnectOptions } from './pool.ts';
 export { Queue } from './queue.ts';
-export type { EnqueueOptions, Handler, QueueOptions } from './queue.ts';
+export type { EnqueueOptions, Handler, QueueOptions } from './queue-options.ts';
 export type { DeathCause } from './statements/bury.ts';
 export type { KindCounts } from './statements/counts.ts';
 export type { DeadTask } from './statements/dead.ts';

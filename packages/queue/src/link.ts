@@ -1,4 +1,4 @@
-import { Client, type Pool } from 'pg';
+import { Client, DatabaseError, type Pool } from 'pg';
 import type { Database } from './statements/names.ts';
 
 export interface LinkOptions {
@@ -76,9 +76,8 @@ export class Link implements Database {
     try {
       return await client.query<Record<string, unknown>>(text, values);
     } catch (error) {
-      // A statement without an answer in time; whatever PostgreSQL refuses leaves the connection whole.
-      if (error instanceof Error && /timeout/i.test(error.message) && !('code' in error && error.code))
-        this.#broke(client, error);
+      // What PostgreSQL refuses leaves the connection whole. The rest does not: it ended, or gave no answer in time.
+      if (error instanceof Error && !(error instanceof DatabaseError)) this.#broke(client, error);
       throw error;
     }
   }

@@ -1,55 +1,23 @@
-import { randomUUID } from 'node:crypto';
 import path from 'node:path';
-import type { Pool, PoolClient } from 'pg';
-import type { Attempt } from './attempt.ts';
+import type { Pool } from 'pg';
 import { describeError, isPassing, messageOf, sqlState } from './connection-errors.ts';
 import { DebouncedNotifier } from './debounced-notifier.ts';
-import type { QueueEvent } from './events.ts';
-import { isGone, proveThisProcess } from './host.ts';
+import { eventOf, type QueueEvent } from './events.ts';
 import { Link } from './link.ts';
 import { migrate } from './migrate.ts';
-import { RunningTask, type Settlement } from './running-task.ts';
+import type { EnqueueOptions, Handler, QueueOptions } from './queue-options.ts';
+import { RunningTask } from './running-task.ts';
 import { Settler } from './settler.ts';
-import { beat, registerWorker, removeWorkers } from './statements/beat.ts';
 import { cancelTask } from './statements/cancel.ts';
-import { claimTasks } from './statements/claim.ts';
+import { type Claimed, claimTasks } from './statements/claim.ts';
 import { countTasks, type KindCounts } from './statements/counts.ts';
 import { type DeadTask, listDead, redriveTask } from './statements/dead.ts';
 import { insertTask } from './statements/enqueue.ts';
 import { type Database, type Names, namesIn, UNIQUE_VIOLATION } from './statements/names.ts';
 import { promoteDue } from './statements/promote.ts';
-import { rescueTasks } from './statements/rescue.ts';
 import type { TaskKind } from './task-kind.ts';
-
-export interface EnqueueOptions {
-  /** Write the task in the caller's own transaction, so that it exists exactly when the caller's rows do. */
-  client?: PoolClient;
-  /** Not before this time (milliseconds since 1970). */
-  runAt?: number;
-  /** Not before so many seconds from now, by PostgreSQL's clock. Ignored beside `runAt`. */
-  delaySeconds?: number;
-  /** Smaller is sooner; default 0. */
-  priority?: number;
-  /**
-   * Tasks with the same key, of whatever kind, run one at a time, the oldest of those that are due first. A task that waits
-   * for its time or its retry lets younger ones pass.
-   */
-  key?: string;
-  /** While a task of this kind with this name waits, another one is not added (the waiting one is returned, with the earlier `runAt`). */
-  unique?: string;
-}
-
-export interface QueueOptions {
-  pool: Pool;
-  /** PostgreSQL schema that holds the tables. Default `slipway_queue`. */
-  schema?: string;
-  /** Seconds without a heartbeat after which a process's tasks are taken from it. Default 15. */
-  leaseSeconds?: number;
-  /** Called for everything an operator may want to know. */
-  onEvent?: (event: QueueEvent) => void;
-}
-
-export type Handler<P> = (payload: P, attempt: Attempt) => Promise<void>;
+import { within } from './within.ts';
+import { WorkerLease } from './worker-lease.ts';
 
 interface Registration {
   kind: TaskKind<unknown>;
@@ -81,23 +49,21 @@ const TROUBLE_RETRY_MS = 1_000;
 export class Queue {
   readonly #pool: Pool;
   readonly #names: Names;
+  readonly #lease: WorkerLease;
   readonly #leaseSeconds: number;
   readonly #emit: (event: QueueEvent) => void;
-  readonly #proof = proveThisProcess();
   readonly #registrations = new Map<string, Registration>();
   readonly #running = new Map<string, RunningTask>();
   readonly #notifier: DebouncedNotifier;
   readonly #settler: Settler;
   readonly #link: Link;
-  /** Random and never used again after its lease was lost: names of hosts and process ids come back. */
-  #workerId = randomUUID();
-  #registered: 'yes' | 'no' = 'no';
   #phase: 'idle' | 'started' | 'stopping' = 'idle';
   #timers: NodeJS.Timeout[] = [];
   #dueTimer: NodeJS.Timeout | undefined;
   #dueAt = Infinity;
   #wanted: 'claim' | 'nothing' = 'nothing';
-  #claiming: Promise<void> | null = null;
+  #claimer: 'idle' | 'busy' = 'idle';
+  #claiming: Promise<void> = Promise.resolve();
   #stopped: Promise<void> | null = null;
 
   constructor(options: QueueOptions) {
@@ -105,6 +71,12 @@ export class Queue {
     this.#names = namesIn(options.schema ?? 'slipway_queue');
     this.#leaseSeconds = options.leaseSeconds ?? 15;
     this.#emit = options.onEvent ?? (() => undefined);
+    this.#lease = new WorkerLease({
+      names: this.#names,
+      leaseSeconds: this.#leaseSeconds,
+      emit: this.#emit,
+      onLost: () => this.#lostLease(),
+    });
     this.#notifier = new DebouncedNotifier(this.#pool, this.#names.channel);
     this.#settler = new Settler(this.#pool, this.#names);
     this.#link = new Link({
@@ -137,8 +109,9 @@ export class Queue {
       this.#phase = 'idle';
       throw error;
     }
+    if (!this.#isStarted()) return; // stopped meanwhile
     this.#timers = [
-      setInterval(() => void this.#beat(this.#link), (this.#leaseSeconds * 1_000) / 3),
+      setInterval(() => void this.#beat(), (this.#leaseSeconds * 1_000) / 3),
       setInterval(() => void this.#promote().then(() => this.#wake()), BACKSTOP_MS),
     ];
     this.#wake();
@@ -164,14 +137,7 @@ export class Queue {
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#dueTimer);
     this.#dueAt = Infinity;
-    if (this.#registered === 'yes' && this.#link.state === 'open') {
-      await within(
-        5,
-        removeWorkers(this.#link, this.#names, [this.#workerId]).catch(() => undefined),
-      );
-    }
-    this.#registered = 'no';
-    this.#workerId = randomUUID();
+    if (this.#link.state === 'open') await within(5, this.#lease.giveBack(this.#link));
     await within(5, this.#link.stop());
     this.#settler.reopen();
   }
@@ -186,7 +152,8 @@ export class Queue {
     const { client } = options;
     // In the caller's transaction only its commit may tell; and the moment when a task is due is told for each. Of tasks that
     // are ready at once, one notification in a while is enough.
-    const tells = client !== undefined || options.runAt !== undefined || options.delaySeconds !== undefined;
+    const ownNotification = client !== undefined || options.runAt !== undefined || options.delaySeconds !== undefined;
+    const notify = ownNotification ? 'now' : this.#notifier.take(kind.name);
     const task = await insertTask(client ?? this.#pool, this.#names, {
       kind: kind.name,
       payload,
@@ -196,8 +163,9 @@ export class Queue {
       key: options.key ?? null,
       unique: options.unique ?? null,
       lossesAllowed: kind.losses,
-      notify: tells || this.#notifier.take(kind.name) ? 'now' : 'later',
+      notify,
     });
+    if (notify === 'later') this.#notifier.owe(kind.name);
     if (client === undefined) {
       if (task.state === 'ready') this.#wake();
       else this.#promoteIn(task.dueInMs);
@@ -238,14 +206,11 @@ export class Queue {
   }
 
   async #connected(db: Database): Promise<void> {
-    if (this.#registered === 'no') {
-      await registerWorker(db, this.#names, this.#workerId, this.#proof);
-      this.#registered = 'yes';
-    }
+    await this.#lease.take(db);
     this.#emit({ event: 'connected' });
     // The link is open in a moment, with this turn of the event loop's work done.
     setImmediate(() => {
-      void this.#beat(this.#link);
+      void this.#beat();
       void this.#promote();
       this.#wake();
     });
@@ -258,42 +223,16 @@ export class Queue {
     if (word === 'cancel') this.#running.get(value)?.abort('cancelled');
   }
 
-  /** Says that we live, and takes back the tasks of those who don't. */
-  async #beat(db: Database): Promise<void> {
+  async #beat(): Promise<void> {
     await this.#tolerate('the heartbeat', async () => {
-      const state = await beat(db, this.#names, {
-        workerId: this.#workerId,
-        host: this.#proof?.host ?? null,
-        leaseSeconds: this.#leaseSeconds,
-      });
-      if (state.lease === 'lost' && this.#phase === 'started') await this.#loseLease(db);
-      for (const id of state.cancelled) this.#running.get(id)?.abort('cancelled');
-      const gone = state.neighbours.filter(({ pid, processStart }) => isGone(pid, processStart));
-      if (gone.length > 0)
-        await removeWorkers(
-          db,
-          this.#names,
-          gone.map(({ id }) => id),
-        );
-      if (gone.length > 0 || state.orphans === 'some') await this.#rescue(db);
+      const cancelled = await this.#lease.renew(this.#link);
+      for (const id of cancelled) this.#running.get(id)?.abort('cancelled');
     });
   }
 
-  async #loseLease(db: Database): Promise<void> {
+  #lostLease(): void {
     this.#emit({ event: 'lease-lost', tasks: this.#running.size });
     for (const task of this.#running.values()) task.abort('lease-lost');
-    this.#workerId = randomUUID();
-    await registerWorker(db, this.#names, this.#workerId, this.#proof);
-    this.#wake();
-  }
-
-  async #rescue(db: Database): Promise<void> {
-    const rescued = await rescueTasks(db, this.#names, 'restore').catch((error: unknown) => {
-      if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
-      return rescueTasks(db, this.#names, 'drop');
-    });
-    for (const { id, kind, fate } of rescued) this.#emit({ event: 'rescued', taskId: id, kind, fate });
-    if (rescued.length > 0) await this.#rescue(db);
   }
 
   #promoteIn(milliseconds: number): void {
@@ -315,51 +254,51 @@ export class Queue {
   /** Claims as much as there are free slots for; asked again meanwhile, once more. */
   #wake(): void {
     this.#wanted = 'claim';
-    this.#claiming ??= this.#claimAll().finally(() => (this.#claiming = null));
+    if (this.#claimer === 'idle') this.#claiming = this.#claimAll();
   }
 
   async #claimAll(): Promise<void> {
-    while (this.#isWanted() && this.#phase === 'started' && this.#link.state === 'open') {
+    this.#claimer = 'busy';
+    while (this.#isWanted() && this.#isStarted() && this.#link.state === 'open') {
       this.#wanted = 'nothing';
       const wanted = [...this.#registrations.values()]
         .map(({ kind, concurrency, running }) => ({ kind: kind.name, limit: concurrency - running }))
         .filter(({ limit }) => limit > 0);
-      if (wanted.length === 0) return;
-      await this.#tolerate('claiming tasks', async () => {
-        const claimed = await claimTasks(this.#link, this.#names, this.#workerId, wanted);
-        for (const task of claimed) this.#run(task, this.#workerId);
-      });
+      if (wanted.length > 0) await this.#tolerate('claiming tasks', () => this.#claim(wanted));
     }
+    // Not a moment later than the last look at `#wanted`: a call in between would wake nobody.
+    this.#claimer = 'idle';
+  }
+
+  async #claim(wanted: { kind: string; limit: number }[]): Promise<void> {
+    const lease = this.#lease.id;
+    const claimed = await claimTasks(this.#link, this.#names, lease, wanted);
+    // Lost in between: what was claimed under it is rescued like the rest.
+    if (lease === this.#lease.id) for (const task of claimed) this.#run(task);
+  }
+
+  #isStarted(): boolean {
+    return this.#phase === 'started';
   }
 
   #isWanted(): boolean {
     return this.#wanted === 'claim';
   }
 
-  #run(claimed: ConstructorParameters<typeof RunningTask>[0], workerId: string): void {
+  #run(claimed: Claimed): void {
     const registration = this.#registrations.get(claimed.kind);
-    if (registration === undefined || workerId !== this.#workerId) return; // rescued with the lease that was lost meanwhile
+    if (registration === undefined) return;
     registration.running += 1;
     const task = new RunningTask(claimed, registration.kind, registration.handler, this.#settler);
     this.#running.set(claimed.id, task);
     void task.settled.then((settlement) => {
       registration.running -= 1;
       if (this.#running.get(claimed.id) === task) this.#running.delete(claimed.id);
-      this.#settled(settlement);
+      const event = eventOf(settlement);
+      if (event !== null) this.#emit(event);
+      if ('seconds' in settlement.outcome) this.#promoteIn(settlement.outcome.seconds * 1_000);
       this.#wake();
     });
-  }
-
-  #settled({ task, outcome, verdict, error }: Settlement): void {
-    const { id: taskId, kind, attempts: attempt } = task;
-    if (verdict === 'late') this.#emit({ event: 'late', taskId, kind, attempt });
-    else if (verdict === 'unknown')
-      this.#emit({ event: 'failed', what: `settling task ${taskId}`, error: error ?? '' });
-    else if (outcome.kind === 'dead') this.#emit({ event: 'dead', taskId, kind, attempt, ...outcomeOf(outcome) });
-    else if (outcome.kind === 'retry') {
-      this.#promoteIn(outcome.seconds * 1_000);
-      this.#emit({ event: 'retry', taskId, kind, attempt, inSeconds: outcome.seconds, error: outcome.error });
-    } else if (outcome.kind === 'snoozed') this.#promoteIn(outcome.seconds * 1_000);
   }
 
   /** Background work never rejects: what passes is tried again after the reconnect, the rest is reported and tried again in a while. */
@@ -374,16 +313,4 @@ export class Queue {
       setTimeout(() => this.#wake(), TROUBLE_RETRY_MS).unref();
     }
   }
-}
-
-function outcomeOf({ cause, error }: Extract<Settlement['outcome'], { kind: 'dead' }>) {
-  return { cause, error };
-}
-
-/** Waits for `work`, but no longer than `seconds`. */
-async function within(seconds: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => (timer = setTimeout(resolve, seconds * 1_000)));
-  await Promise.race([work, limit]);
-  clearTimeout(timer);
 }
