@@ -3,6 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import path from 'node:path';
+import { EmbeddedPostgres } from '@slipway/postgres';
+import { Client } from 'pg';
+import { onTestFinished } from 'vitest';
 import { freePort, startProcess, temporaryFolder, testDatabase, waitFor, type TestProcess } from '@slipway/testing';
 import type { ApiApp, ApiEnvironment, ApiEvent, ApiRollout } from './api/schemas.ts';
 
@@ -16,27 +19,34 @@ export class SlipwayUnderTest {
   readonly token: string;
   readonly port: number;
   readonly routerPort: number;
+  /** Its own PostgreSQL, for tests that kill it; null: a database of the one the whole run shares. */
+  readonly postgres: EmbeddedPostgres | null;
   server: TestProcess | null = null;
   agent: TestProcess | null = null;
 
-  private constructor(home: string, databaseUrl: string, token: string, port: number, routerPort: number) {
+  private constructor(
+    home: string,
+    databaseUrl: string,
+    token: string,
+    port: number,
+    routerPort: number,
+    postgres: EmbeddedPostgres | null,
+  ) {
     this.home = home;
     this.databaseUrl = databaseUrl;
     this.token = token;
     this.port = port;
     this.routerPort = routerPort;
+    this.postgres = postgres;
   }
 
-  static async start(): Promise<SlipwayUnderTest> {
-    const [home, database, port, routerPort] = await Promise.all([
-      temporaryFolder(),
-      testDatabase(),
-      freePort(),
-      freePort(),
-    ]);
+  static async start(options: { postgres?: 'shared' | 'own' } = {}): Promise<SlipwayUnderTest> {
+    const [home, port, routerPort] = await Promise.all([temporaryFolder(), freePort(), freePort()]);
+    const own = options.postgres === 'own' ? await startPostgres(home) : null;
+    const { url: databaseUrl } = own ?? (await testDatabase());
     const token = `slw_${randomBytes(32).toString('base64url')}`;
     await writeFile(path.join(home, 'token'), token, { mode: 0o600 });
-    const slipway = new SlipwayUnderTest(home, database.url, token, port, routerPort);
+    const slipway = new SlipwayUnderTest(home, databaseUrl, token, port, routerPort, own);
     await Promise.all([slipway.startAgent(), slipway.startServer()]);
     return slipway;
   }
@@ -79,6 +89,29 @@ export class SlipwayUnderTest {
       },
       { what: 'the control plane', seconds: 30 },
     );
+  }
+
+  /** Resolves at the moment an event of this kind, newer than now, is committed. Armed once the promise of `arm` resolves. */
+  async nextEvent(kind: string): Promise<{ seen: Promise<void> }> {
+    const client = new Client({ connectionString: this.databaseUrl });
+    client.on('error', () => undefined); // a test may kill the database
+    await client.connect();
+    await client.query('listen slipway_change');
+    const seen = new Promise<void>((resolve) => {
+      client.on('notification', ({ payload = '' }) => {
+        const [what, id] = payload.split(':');
+        if (what !== 'event') return;
+        void client.query<{ kind: string }>('select kind from slipway.event where id = $1', [id]).then(
+          (result) => {
+            if (result.rows[0]?.kind !== kind) return;
+            resolve();
+            void client.end();
+          },
+          () => undefined,
+        );
+      });
+    });
+    return { seen };
   }
 
   /** An answer of the API; throws with the problem for anything but 2xx. */
@@ -244,6 +277,13 @@ export class Repository {
       );
     });
   }
+}
+
+async function startPostgres(home: string): Promise<EmbeddedPostgres> {
+  const postgres = new EmbeddedPostgres({ folder: path.join(home, 'postgres'), durable: 'no' });
+  await postgres.start();
+  onTestFinished(() => postgres.stop());
+  return postgres;
 }
 
 function runModule(source: string): TestProcess {

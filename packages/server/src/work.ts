@@ -53,7 +53,7 @@ export function registerWork(context: Context): void {
   work(synchronizeTask, async ({ app }) => void (await synchronize(context, app, 'slipway')), light);
   work(
     prepareTask,
-    (payload) => prepareCommit(context, payload),
+    (payload, attempt) => prepareCommit(context, payload, attempt),
     heavy,
     ({ appId, sha }, reason) => failCommit(context, appId, sha, `the artifact could not be made: ${reason}`),
   );

@@ -42,6 +42,8 @@ export class ExecSockets {
           return;
         }
         this.#server.handleUpgrade(request, socket, head, (client) => {
+          // What it sends before the command runs is kept for it.
+          client.pause();
           const run = async (): Promise<number> => {
             requireRole(identity, 'deployer', 'exec');
             const environment = await findEnvironment(
@@ -116,6 +118,7 @@ async function* frames(client: WebSocket, signal: AbortSignal): AsyncGenerator<U
     if (chunks.length > 16) client.pause();
     wake?.();
   });
+  client.resume();
   signal.addEventListener('abort', () => wake?.());
   for (;;) {
     const chunk = chunks.shift();
@@ -131,6 +134,8 @@ async function* frames(client: WebSocket, signal: AbortSignal): AsyncGenerator<U
 }
 
 function finish(client: WebSocket, message: object): void {
+  // Its answer to the close must be heard, also when no command was ever run.
+  client.resume();
   if (client.readyState !== client.OPEN) return;
   client.send(JSON.stringify(message), () => client.close(1000));
 }

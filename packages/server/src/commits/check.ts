@@ -24,7 +24,16 @@ export async function runCheck(
        case when before.started_at is null then 'now' else 'before' end as started`,
     [checkRunId],
   );
-  if (!checkRun) return;
+  if (!checkRun) {
+    // It ended, but whoever recorded that was killed before the commit heard of it.
+    const ended = await row<Pick<CheckRunRow, 'appId' | 'sha'>>(
+      pool,
+      `select app_id as "appId", sha from check_run where id = $1`,
+      [checkRunId],
+    );
+    if (ended) await commitSettled(context, ended.appId, ended.sha);
+    return;
+  }
   const commit = await theRow<CommitRow>(pool, `select ${commitColumns} from commit where app_id = $1 and sha = $2`, [
     checkRun.appId,
     checkRun.sha,

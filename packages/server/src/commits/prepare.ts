@@ -1,3 +1,4 @@
+import type { Attempt } from '@slipway/queue';
 import type { Context } from '../context.ts';
 import { commitColumns, type CheckRunRow, type CommitRow } from '../database/records.ts';
 import { row, transaction } from '../database/sql.ts';
@@ -19,6 +20,7 @@ import { commitSettled, failCommit } from './settle.ts';
 export async function prepareCommit(
   context: Context,
   payload: { app: string; appId: string; sha: string },
+  attempt: Attempt,
 ): Promise<void> {
   const { pool, queue } = context;
   const commit = await row<CommitRow>(
@@ -30,7 +32,7 @@ export async function prepareCommit(
   if (!commit?.definition || !['preparing', 'checking'].includes(commit.state)) return;
   const { definition } = commit;
 
-  const artifact = await makeArtifact(context, { ...payload, tree: commit.tree, definition });
+  const artifact = await makeArtifact(context, { ...payload, tree: commit.tree, definition }, attempt.signal);
   if (!artifact.ok) {
     await failCommit(context, payload.appId, payload.sha, artifact.reason);
     return;

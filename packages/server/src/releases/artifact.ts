@@ -29,10 +29,13 @@ const buildTimeoutSeconds = 30 * 60;
 /**
  * Makes the artifact of a commit: its files, built, then sealed against change. Safe to call again after a kill at any point: the
  * checkout appears in one rename, and each build command is a job with a fixed id that the engine runs once.
+ *
+ * @param signal aborting it stops waiting for a build; the build goes on and is attached to by the next call.
  */
 export async function makeArtifact(
   context: Context,
   commit: { appId: string; app: string; sha: string; tree: string; definition: App },
+  signal: AbortSignal,
 ): Promise<ArtifactResult> {
   const { pool, forge } = context;
   const builds = buildCommands(commit.definition);
@@ -59,16 +62,19 @@ export async function makeArtifact(
   for (const [index, command] of builds.entries()) {
     const event = { appId: commit.appId, sha: commit.sha, data: { command } };
     await appendEvent(pool, { kind: 'build.started', ...event, message: `Build "${command}" runs.` });
-    const result = await context.engine.run({
-      id: `build-${commit.app}-${id}-${attempt}-${index}`,
-      environment: null,
-      run: command,
-      folder,
-      access: 'read-write',
-      variables: { CI: 'true', SLIPWAY_APP: commit.app, SLIPWAY_COMMIT: commit.sha },
-      timeoutSeconds: buildTimeoutSeconds,
-      memory: null,
-    });
+    const result = await context.engine.run(
+      {
+        id: `build-${commit.app}-${id}-${attempt}-${index}`,
+        environment: null,
+        run: command,
+        folder,
+        access: 'read-write',
+        variables: { CI: 'true', SLIPWAY_APP: commit.app, SLIPWAY_COMMIT: commit.sha },
+        timeoutSeconds: buildTimeoutSeconds,
+        memory: null,
+      },
+      { signal },
+    );
     const seconds = ((result.finishedAt - result.startedAt) / 1000).toFixed(1);
     if (result.outcome === 'failed') {
       const reason = `build "${command}" failed after ${seconds} s: ${result.failure?.message ?? 'no reason given'}`;
