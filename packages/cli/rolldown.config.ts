@@ -1,5 +1,6 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { buildIfMissing } from '@slipway/dashboard';
 import { defineConfig, type Plugin } from 'rolldown';
 
 /**
@@ -40,7 +41,7 @@ export default defineConfig({
 function complete(): Plugin {
   return {
     name: 'slipway-complete',
-    writeBundle(_, bundle) {
+    async writeBundle(_, bundle) {
       const packages = new Set(
         Object.values(bundle)
           .flatMap((part) => (part.type === 'chunk' ? part.moduleIds : []))
@@ -48,7 +49,7 @@ function complete(): Plugin {
       );
       packages.delete(null);
       for (const name of packages) copyBesides(join('packages', String(name)));
-      copyAll(join('packages', 'dashboard', 'dist'));
+      copyAll(relative(root, await buildIfMissing()));
       copyAll('examples');
       for (const file of documents) copyAll(file);
       writeFileSync(join(out, 'package.json'), `${JSON.stringify(manifest([...packages].map(String)), null, 2)}\n`);
