@@ -90,6 +90,8 @@ export class Front {
   beginStop(): void {
     this.#stopping = true;
     this.#http1.closeIdleConnections();
+    // Nothing was asked on these yet, so no parser knows them.
+    for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
     for (const session of this.#sessions) session.close();
   }
 
@@ -98,10 +100,13 @@ export class Front {
     const deadline = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, graceMs);
+    // A connection whose last reply had begun before the stop stays open for a next request: it is closed once it is idle.
+    const idle = setInterval(() => this.#http1.closeIdleConnections(), 50);
     await Promise.all(
       [...this.#sockets].map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve()))),
     );
     clearTimeout(deadline);
+    clearInterval(idle);
     // Stops its connection-checking timer.
     this.#http1.close();
     this.#http2.close();

@@ -373,14 +373,21 @@ test('stop lets a request in flight finish, refuses new ones, and cuts off what 
   const waiting: ServerResponse[] = [];
   const backend = await startBackend((_request, response) => void waiting.push(response));
   router.set('a/x', tableOf(backend));
-  const answer = ask(router.port, '/');
+  const agent = new Agent({ keepAlive: true });
+  const answer = ask(router.port, '/', { agent });
+  const silent = new RawClient(router.port);
   await waitFor(() => waiting.length === 1, { what: 'the request to arrive' });
+  const begun = Date.now();
   const stopped = router.stop();
   await expect(ask(router.port, '/')).rejects.toThrow('ECONNREFUSED');
   waiting[0]?.end('finished');
   expect((await answer).body).toBe('finished');
   await stopped;
   await router.stop();
+  // Neither the connection that is kept alive nor the one that never asked made it wait for the whole grace.
+  expect(Date.now() - begun).toBeLessThan(4_000);
+  expect(silent.state).not.toBe('open');
+  agent.destroy();
 
   const impatient = await startRouter({ graceSeconds: 0.05 });
   impatient.set('a/x', tableOf(backend));
