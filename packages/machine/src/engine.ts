@@ -219,7 +219,8 @@ export class MachineEngine implements Engine {
       const response = await this.#request(method, path, value, abort.signal, false);
       yield* readLines<T>(response);
     } catch (error) {
-      if (!abort.signal.aborted) throw error;
+      // A connection that breaks is how the agent's end looks from here.
+      if (!abort.signal.aborted && codeOf(error) !== 'ECONNRESET') throw error;
     } finally {
       signal.removeEventListener('abort', cut);
       this.#open.delete(abort);

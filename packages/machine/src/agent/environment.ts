@@ -233,8 +233,9 @@ export class Environment {
     const seconds = this.#plan?.sleepSeconds ?? null;
     if (seconds === null || this.#activity !== 'awake' || this.#mode !== 'running') return;
     const now = this.#host.clock.now();
+    const starting = this.#instances.some((one) => one.state === 'pending' || one.state === 'starting');
     const idleSince = Math.max(this.#awakeSince, this.#lastRequestAt() ?? 0);
-    if (this.#host.routes.inFlight(this.name) > 0)
+    if (starting || this.#host.routes.inFlight(this.name) > 0)
       return this.#sleep.schedule(this.name, now + Math.min(seconds, 60) * 1000);
     if (now - idleSince < seconds * 1000) return this.#planSleep();
     this.#activity = 'asleep';
@@ -330,7 +331,10 @@ export class Environment {
 
   #shiftTraffic(plan: Plan): void {
     if (this.#activity === 'asleep') return;
+    const before = JSON.stringify(this.#record.shares);
     this.#record.shares = shareTraffic(plan, this.#record.shares, this.#instances);
+    // Idle time counts from when requests could come, not from when the processes began to start.
+    if (before !== JSON.stringify(this.#record.shares)) this.#awakeSince = this.#host.clock.now();
     this.#record.leaving = this.#record.leaving.filter((release) =>
       this.#record.shares.some((share) => share.release === release.number),
     );
@@ -345,6 +349,7 @@ export class Environment {
     const failing = this.#instances.find((instance) => instance.state === 'failing');
     if (!able && failing === undefined) return;
     this.#activity = 'awake';
+    this.#planSleep();
     const waking = this.#waking;
     this.#waking = null;
     // The router must know the new table before it is told to go on.

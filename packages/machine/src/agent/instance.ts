@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import type {
   Failure,
@@ -381,7 +382,7 @@ export class Instance {
   }
 
   #howItEnded(exitCode: number | null, signalName: NodeJS.Signals | null): Failure {
-    const facts = { exitCode, signal: signalName };
+    const facts = { exitCode, signal: signalName ?? signalIn(exitCode) };
     if (exitCode === 126 || exitCode === 127) {
       const problem = exitCode === 127 ? 'was not found' : "can't be executed";
       return this.#failure(
@@ -398,8 +399,8 @@ export class Instance {
       );
     }
     const how =
-      signalName !== null
-        ? `by ${signalName}`
+      facts.signal !== null
+        ? `by ${facts.signal}`
         : exitCode === null
           ? 'while no agent watched it'
           : `with exit code ${exitCode}`;
@@ -442,7 +443,7 @@ export class Instance {
     const { record } = this;
     this.#host.memory.forget(this.id);
     if (record.pid === null) return;
-    await endTree(this.id, record.pid, this.#running, this.#ended, this.spec.process.stopSeconds * 1000);
+    await endTree(this.id, record.pid, this.#running, this.spec.process.stopSeconds * 1000);
     await boundedBy(500, this.#output?.ended ?? Promise.resolve());
     this.#output?.close();
   }
@@ -502,6 +503,12 @@ export class Instance {
   members(): number[] {
     return membersOf(this.id, this.record.pid);
   }
+}
+
+/** A shell tells the end of its command by a signal as 128 and the signal's number. */
+function signalIn(exitCode: number | null): string | null {
+  if (exitCode === null || exitCode <= 128) return null;
+  return Object.entries(constants.signals).find(([, number]) => number === exitCode - 128)?.[0] ?? null;
 }
 
 async function boundedBy(ms: number, promise: Promise<void>): Promise<void> {

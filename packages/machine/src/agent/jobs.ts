@@ -16,7 +16,7 @@ import {
   sealIfOpen,
 } from './launch.ts';
 import { readOutput, type Output } from './output.ts';
-import { isRunning, markVariable, readStat, signal } from './procfs.ts';
+import { isRunning, leaderOf, markVariable, readStat, signal } from './procfs.ts';
 import { blockedAt } from './user.ts';
 import { messageOf } from './thrown.ts';
 
@@ -44,7 +44,6 @@ interface JobRecord {
 interface Running {
   record: JobRecord;
   result: Promise<JobResult>;
-  listeners: Set<(line: LogLine) => void>;
   end: (why: 'timeout' | 'cancelled') => Promise<void>;
   leave: () => void;
 }
@@ -65,6 +64,8 @@ export class Jobs {
   readonly #write: (environment: string, line: LogLine) => void;
   readonly #running = new Map<string, Running>();
   readonly #starting = new Map<string, Promise<Running>>();
+  /** Who wants the output of which job; known before it starts, so that no line is missed. */
+  readonly #listeners = new Map<string, Set<(line: LogLine) => void>>();
 
   /** `write` keeps a line in an environment's logs. */
   constructor(host: Host, write: (environment: string, line: LogLine) => void) {
@@ -104,17 +105,19 @@ export class Jobs {
   async run(job: JobRun, output: (line: LogLine) => void, signal: AbortSignal): Promise<JobResult> {
     const stored = this.#stored(job.id);
     if (stored !== null) return stored;
-    const running = await this.#attach(job);
-    running.listeners.add(output);
+    const listeners = this.#listeners.getOrInsertComputed(job.id, () => new Set());
+    listeners.add(output);
     try {
+      const running = await this.#attach(job);
       const detached = new Promise<never>((_, reject) => {
-        signal.addEventListener('abort', () =>
-          reject(new SlipwayError('transient', `Detached from job ${job.id}; it goes on.`)),
-        );
+        const detach = (): void => reject(new SlipwayError('transient', `Detached from job ${job.id}; it goes on.`));
+        if (signal.aborted) detach();
+        signal.addEventListener('abort', detach);
       });
       return await Promise.race([running.result, detached]);
     } finally {
-      running.listeners.delete(output);
+      listeners.delete(output);
+      if (listeners.size === 0) this.#listeners.delete(job.id);
     }
   }
 
@@ -200,7 +203,14 @@ export class Jobs {
   }
 
   #adopt(record: JobRecord): void {
-    const { job, pid, startTime } = record;
+    const { job } = record;
+    if (record.pid === null) {
+      // The agent was killed between the start of the process and the note of its pid.
+      const leader = leaderOf(markOf(job.id));
+      record.pid = leader?.pid ?? null;
+      record.startTime = leader?.startTime ?? null;
+    }
+    const { pid, startTime } = record;
     const runs = (): boolean => pid !== null && startTime !== null && isRunning(pid, startTime);
     const paths = processFolder(join(this.#folder, job.id));
     if (!runs()) killLeftovers(markOf(job.id), pid);
@@ -229,7 +239,7 @@ export class Jobs {
           line: text,
         };
         if (job.environment !== null) this.#write(job.environment, line);
-        for (const listener of this.#running.get(job.id)?.listeners ?? []) listener(line);
+        for (const listener of this.#listeners.get(job.id) ?? []) listener(line);
       },
       flood: (): void => undefined,
     };
@@ -239,13 +249,12 @@ export class Jobs {
     const { job, pid } = record;
     const { clock, memory } = this.#host;
     const state = { left: false };
-    const over = ended.then(() => undefined);
     const end = async (why: 'timeout' | 'cancelled' | 'out-of-memory'): Promise<void> => {
       if (!runs()) return void (await result.catch(() => undefined));
       record.ending ??= why;
       // Should the disk be full, only a restarted agent would miss the reason.
       await this.#saveRecord(record).catch(() => undefined);
-      if (pid !== null) await endTree(markOf(job.id), pid, runs, over, graceMs);
+      if (pid !== null) await endTree(markOf(job.id), pid, runs, graceMs);
       await result.catch(() => undefined);
     };
     const late = record.startedAt + job.timeoutSeconds * 1000 - clock.now();
@@ -271,7 +280,7 @@ export class Jobs {
       memory.forget(markOf(job.id));
       output.close();
     };
-    const running: Running = { record, result, listeners: new Set(), end, leave };
+    const running: Running = { record, result, end, leave };
     this.#running.set(job.id, running);
     result.catch((error: unknown) => this.#host.log(`job ${job.id}: ${messageOf(error)}`));
     return running;

@@ -4,13 +4,15 @@ import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { readOutput, type Output, type OutputOptions } from './output.ts';
-import { membersOf, signal } from './procfs.ts';
+import { groupRuns, membersOf, signal } from './procfs.ts';
 import type { AppUser } from './user.ts';
 
 const run = promisify(execFile);
 
-/** Milliseconds between two looks at a process that is being ended. */
-const endLookEvery = 25;
+/** Milliseconds between two looks at a group that is being ended. */
+const longestLook = 100;
+/** Milliseconds that the kernel may take to end what was killed; a process in an uninterruptible call is not waited for longer. */
+const killedWithin = 5000;
 
 /** Where one process keeps its things: `home`, `tmp` and the two FIFOs its output goes through. */
 export interface ProcessFolder {
@@ -91,42 +93,29 @@ export function launch(options: Launch): { child: ChildProcess; output: Output }
 
 /**
  * Ends everything that belongs to a process: SIGTERM to its group, SIGKILL after `graceMs` to the group and to whatever left it (its mark
- * tells). Resolves when nothing of it runs.
+ * tells). Resolves when nothing of it runs. The whole group has the grace: often the leader is a shell that ends at once, while the app
+ * behind it still answers its last requests.
  *
- * @param ended Resolves when the leader has ended; never needs to reject.
+ * @param leaderRuns False once the leader has ended; then its pid may mean nothing any more, unless its group lives on.
  */
-export async function endTree(
-  id: string,
-  leader: number,
-  leaderRuns: () => boolean,
-  ended: Promise<void>,
-  graceMs: number,
-): Promise<void> {
+export async function endTree(id: string, leader: number, leaderRuns: () => boolean, graceMs: number): Promise<void> {
   if (leaderRuns()) {
     signal({ group: leader }, 'SIGTERM');
-    await endWithin(graceMs, leaderRuns, ended);
-  }
-  if (leaderRuns()) {
+    await groupEnds(leader, graceMs);
     signal({ group: leader }, 'SIGKILL');
-    await endWithin(Number.POSITIVE_INFINITY, leaderRuns, ended);
   }
   killLeftovers(id, leader);
+  await groupEnds(leader, killedWithin);
 }
 
-/** An adopted process gives no exit event, and an orphan may hold its output open: so while something is being ended, /proc is asked too. */
-async function endWithin(ms: number, runs: () => boolean, ended: Promise<void>): Promise<void> {
+/** Resolves when no process of the group runs, or after `ms`. Neither orphans nor adopted processes send an event; so while something is being ended, /proc is asked. */
+async function groupEnds(leader: number, ms: number): Promise<void> {
   const deadline = performance.now() + ms;
-  await new Promise<void>((resolve) => {
-    const look = setInterval(() => {
-      if (runs() && performance.now() < deadline) return;
-      clearInterval(look);
-      resolve();
-    }, endLookEvery);
-    void ended.then(() => {
-      clearInterval(look);
-      resolve();
-    });
-  });
+  for (let pause = 5; groupRuns(leader); pause = Math.min(pause * 1.5, longestLook)) {
+    const left = deadline - performance.now();
+    if (left <= 0) return;
+    await new Promise((resolve) => setTimeout(resolve, Math.min(pause, left)));
+  }
 }
 
 /** Kills what is left of an instance whose leader has ended, or was never recorded. */

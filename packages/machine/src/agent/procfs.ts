@@ -101,6 +101,11 @@ export function membersOf(id: string, leader: number | null): number[] {
   return [...members];
 }
 
+/** The running session leader that carries a mark: what was started under it, when nobody came to write its pid down. */
+export function leaderOf(id: string): ProcessStat | null {
+  return everyProcess().find((stat) => stat.session === stat.pid && mark(stat.pid) === id) ?? null;
+}
+
 /** The process group of a leader and its descendants, without the costly look for marks. */
 export function treeOf(leader: number): number[] {
   const processes = everyProcess();
@@ -220,6 +225,16 @@ function socketsOf(pid: number): string[] | null {
   } catch {
     return null;
   }
+}
+
+/** True while a process of the group runs; zombies do not count. */
+export function groupRuns(leader: number): boolean {
+  try {
+    process.kill(-leader, 0);
+  } catch (error) {
+    if (codeOf(error) === 'ESRCH') return false;
+  }
+  return everyProcess().some((stat) => stat.group === leader);
 }
 
 /** Sends a signal to a process group or process; fine when it has ended. */

@@ -1,0 +1,93 @@
+import { expect, test } from 'vitest';
+import { hostOf, instancesOf, plan, release, service, type World } from './world.ts';
+
+export function sleepTests(world: () => World): void {
+  const asleep = async (name: string) =>
+    await world().watcher.until(
+      name,
+      'sleep',
+      (status) => status.activity === 'asleep' && status.instances.every((one) => one.state === 'gone'),
+    );
+
+  test('an idle environment is stopped; its next request is held until it runs again', async () => {
+    const { engine, watcher, request, app, environment } = world();
+    const name = environment();
+    await engine.converge(
+      plan(name, 1, [release(1, app, { variables: { LISTEN_AFTER: '200' } })], { sleepSeconds: 0.5 }),
+    );
+    await watcher.serves(name, 1);
+    expect((await asleep(name)).traffic).toEqual([]);
+    const answers = await Promise.all([1, 2, 3].map(async () => await request(hostOf(name), '/release')));
+    expect(answers.map((answer) => answer.status)).toEqual([200, 200, 200]);
+    expect(watcher.history(name).map((status) => status.activity)).toContain('waking');
+    const status = await watcher.until(
+      name,
+      'to be awake',
+      (seen) => seen.activity === 'awake' && seen.traffic.length === 1,
+    );
+    expect(instancesOf(status, 1)).toHaveLength(1);
+    await asleep(name);
+  });
+
+  test('requests keep it awake, also one that is answered slowly', async () => {
+    const { engine, watcher, request, app, environment } = world();
+    const name = environment();
+    await engine.converge(plan(name, 1, [release(1, app)], { sleepSeconds: 0.6 }));
+    await watcher.serves(name, 1);
+    const before = watcher.history(name).length;
+    expect((await request(hostOf(name), '/slow?ms=1500')).status).toBe(200);
+    expect(
+      watcher
+        .history(name)
+        .slice(before)
+        .filter((status) => status.activity === 'asleep'),
+    ).toEqual([]);
+    await asleep(name);
+  });
+
+  test('a service wakes together with the peers it needs', async () => {
+    const { engine, watcher, request, app, environment } = world();
+    const name = environment();
+    const services = [
+      service('web', 'node web.js', { needs: ['api'] }),
+      service('api', 'node web.js', { route: null }),
+    ];
+    await engine.converge(plan(name, 1, [release(4, app, { services })], { sleepSeconds: 0.4 }));
+    await watcher.serves(name, 4);
+    await asleep(name);
+    expect(await (await request(hostOf(name), '/peer')).text()).toMatch(/^4 http/);
+  });
+
+  test('a new release wakes it, since it must prove itself; a plan without one does not', async () => {
+    const { engine, watcher, app, environment } = world();
+    const name = environment();
+    await engine.converge(plan(name, 1, [release(1, app)], { sleepSeconds: 0.4 }));
+    await watcher.serves(name, 1);
+    await asleep(name);
+    expect(await engine.converge(plan(name, 2, [release(1, app)], { sleepSeconds: 0.5 }))).toMatchObject({
+      activity: 'asleep',
+    });
+    expect(await engine.converge(plan(name, 3, [release(2, app)], { sleepSeconds: 0.5 }))).toMatchObject({
+      activity: 'awake',
+    });
+    await watcher.serves(name, 2);
+  });
+
+  test('a release that can no longer start answers the held request with an error, soon', async () => {
+    const { engine, watcher, request, artifact, environment } = world();
+    const name = environment();
+    const app = await artifact({
+      'web.js': `
+        const fs = require('node:fs'), http = require('node:http');
+        if (process.env.BROKEN_AFTER < Date.now()) { console.error('the licence has expired'); process.exit(9); }
+        http.createServer((request, response) => response.end('ok')).listen(process.env.PORT);`,
+    });
+    const variables = { BROKEN_AFTER: String(Date.now() + 1500) };
+    await engine.converge(plan(name, 1, [release(1, app, { variables })], { sleepSeconds: 1.6 }));
+    await watcher.serves(name, 1);
+    await asleep(name);
+    const answer = await request(hostOf(name), '/');
+    expect(answer.status).toBe(503);
+    expect(await answer.text()).toContain('slipway why');
+  });
+}
