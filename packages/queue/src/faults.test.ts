@@ -1,6 +1,5 @@
 import path from 'node:path';
-import { EmbeddedPostgres } from '@slipway/postgres';
-import { startProcess, temporaryFolder, testDatabase, waitFor } from '@slipway/testing';
+import { ownPostgres, startProcess, testDatabase, waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { connectPool, Queue, type QueueEvent, taskKind } from './index.ts';
@@ -177,9 +176,7 @@ test('nothing is lost and nothing crashes when every connection is cut again and
 });
 
 test.for(['stopped', 'killed'] as const)('work goes on after PostgreSQL was %s and started again', async (how) => {
-  const postgres = new EmbeddedPostgres({ folder: await temporaryFolder(), durable: 'no' });
-  onTestFinished(() => postgres.stop());
-  await postgres.start();
+  const postgres = await ownPostgres();
   const pool = connectPool(postgres.url);
   onTestFinished(() => pool.end());
   const events: QueueEvent[] = [];

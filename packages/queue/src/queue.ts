@@ -2,11 +2,12 @@ import path from 'node:path';
 import type { Pool } from 'pg';
 import { describeError, isPassing, messageOf, sqlState } from './connection-errors.ts';
 import { DebouncedNotifier } from './debounced-notifier.ts';
+import { DueTimer } from './due-timer.ts';
 import { eventOf, type QueueEvent } from './events.ts';
 import { Link } from './link.ts';
 import { migrate } from './migrate.ts';
 import type { EnqueueOptions, Handler, QueueOptions } from './queue-options.ts';
-import { RunningTask } from './running-task.ts';
+import { type Registration, RunningTask } from './running-task.ts';
 import { Settler } from './settler.ts';
 import { cancelTask } from './statements/cancel.ts';
 import { type Claimed, claimTasks } from './statements/claim.ts';
@@ -19,15 +20,7 @@ import type { TaskKind } from './task-kind.ts';
 import { within } from './within.ts';
 import { WorkerLease } from './worker-lease.ts';
 
-interface Registration {
-  kind: TaskKind<unknown>;
-  handler: Handler<unknown>;
-  concurrency: number;
-  running: number;
-}
-
 const BACKSTOP_MS = 30_000; // for a notification that got lost
-const LONGEST_TIMER_MS = 3_600_000;
 const TROUBLE_RETRY_MS = 1_000;
 
 /**
@@ -57,10 +50,9 @@ export class Queue {
   readonly #notifier: DebouncedNotifier;
   readonly #settler: Settler;
   readonly #link: Link;
+  readonly #due = new DueTimer(() => void this.#promote());
   #phase: 'idle' | 'started' | 'stopping' = 'idle';
   #timers: NodeJS.Timeout[] = [];
-  #dueTimer: NodeJS.Timeout | undefined;
-  #dueAt = Infinity;
   #wanted: 'claim' | 'nothing' = 'nothing';
   #claimer: 'idle' | 'busy' = 'idle';
   #claiming: Promise<void> = Promise.resolve();
@@ -135,8 +127,7 @@ export class Queue {
     await within(5, Promise.all([...this.#running.values()].map((task) => task.interrupt())));
     this.#settler.giveUp(); // without PostgreSQL the rest is taken back when our lease has run out
     for (const timer of this.#timers) clearInterval(timer);
-    clearTimeout(this.#dueTimer);
-    this.#dueAt = Infinity;
+    this.#due.clear();
     if (this.#link.state === 'open') await within(5, this.#lease.giveBack(this.#link));
     await within(5, this.#link.stop());
     this.#settler.reopen();
@@ -236,15 +227,10 @@ export class Queue {
   }
 
   #promoteIn(milliseconds: number): void {
-    const at = performance.now() + milliseconds;
-    if (this.#phase !== 'started' || at >= this.#dueAt) return;
-    clearTimeout(this.#dueTimer);
-    this.#dueAt = at;
-    this.#dueTimer = setTimeout(() => void this.#promote(), Math.min(milliseconds, LONGEST_TIMER_MS));
+    if (this.#phase === 'started') this.#due.in(milliseconds);
   }
 
   async #promote(): Promise<void> {
-    this.#dueAt = Infinity;
     await this.#tolerate('looking for tasks that are due', async () => {
       const { nextInMs } = await promoteDue(this.#link, this.#names); // its notifications wake us as well
       if (nextInMs !== null) this.#promoteIn(nextInMs);
@@ -259,7 +245,7 @@ export class Queue {
 
   async #claimAll(): Promise<void> {
     this.#claimer = 'busy';
-    while (this.#isWanted() && this.#isStarted() && this.#link.state === 'open') {
+    while (this.#mayClaim()) {
       this.#wanted = 'nothing';
       const wanted = [...this.#registrations.values()]
         .map(({ kind, concurrency, running }) => ({ kind: kind.name, limit: concurrency - running }))
@@ -281,15 +267,15 @@ export class Queue {
     return this.#phase === 'started';
   }
 
-  #isWanted(): boolean {
-    return this.#wanted === 'claim';
+  #mayClaim(): boolean {
+    return this.#wanted === 'claim' && this.#isStarted() && this.#link.state === 'open';
   }
 
   #run(claimed: Claimed): void {
     const registration = this.#registrations.get(claimed.kind);
     if (registration === undefined) return;
     registration.running += 1;
-    const task = new RunningTask(claimed, registration.kind, registration.handler, this.#settler);
+    const task = new RunningTask(claimed, registration, this.#settler);
     this.#running.set(claimed.id, task);
     void task.settled.then((settlement) => {
       registration.running -= 1;

@@ -1,9 +1,17 @@
-import { type AbortCause, AttemptAborted } from './attempt.ts';
-import type { Attempt } from './attempt.ts';
+import { type AbortCause, type Attempt, AttemptAborted } from './attempt.ts';
 import { attemptTask, type Outcome } from './outcome.ts';
+import type { Handler } from './queue-options.ts';
 import type { Settled, Settler } from './settler.ts';
 import type { Claimed } from './statements/claim.ts';
 import type { TaskKind } from './task-kind.ts';
+
+/** A handler and what it has to do with; `running` counts up to `concurrency`. */
+export interface Registration {
+  kind: TaskKind<unknown>;
+  handler: Handler<unknown>;
+  concurrency: number;
+  running: number;
+}
 
 export interface Settlement extends Settled {
   task: Claimed;
@@ -23,18 +31,13 @@ export class RunningTask {
   readonly #first = Promise.withResolvers<Settlement>();
   #settling: 'yes' | 'no' = 'no';
 
-  constructor(
-    task: Claimed,
-    kind: TaskKind<unknown>,
-    handler: (payload: unknown, attempt: Attempt) => Promise<void>,
-    settler: Settler,
-  ) {
+  constructor(task: Claimed, { kind, handler }: Registration, settler: Settler) {
     this.#task = task;
     this.#settler = settler;
     this.settled = this.#first.promise;
     const { signal } = this.#controller;
     const attempt: Attempt = { taskId: task.id, number: task.attempts, lease: task.lease, signal };
-    // oxlint-disable-next-line typescript/promise-function-async -- a handler that throws before its first await rejects all the same
+    // `async`: a handler that throws before its first await rejects all the same.
     void attemptTask(kind, task, async (payload) => handler(payload, attempt), signal).then((outcome) =>
       this.#settle(outcome),
     );
