@@ -91,7 +91,7 @@ test('the agent killed at each step: the next one adopts what runs and finishes'
     const { seen } = await slipway.nextEvent(moment);
     const { sha, push } = await pushChange(repository, number);
     await seen;
-    await slipway.agent?.signal('SIGKILL');
+    slipway.agent?.signal('SIGKILL');
     await slipway.agent?.exited;
     await slipway.startAgent();
     await push;

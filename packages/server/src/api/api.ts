@@ -111,10 +111,7 @@ export function createApi(context: Context, options: ApiOptions): Api {
 function serveDashboard(api: Api, folder: string): void {
   api.use('*', async (c, next) => {
     await next();
-    c.header(
-      'content-security-policy',
-      "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
-    );
+    c.header('content-security-policy', "default-src 'self'; frame-ancestors 'none'");
     c.header('referrer-policy', 'no-referrer');
     c.header('x-content-type-options', 'nosniff');
     // Names of assets hold a hash of their content.

@@ -13,7 +13,7 @@ export class Fleet {
   readonly #log: (message: string) => void;
   #abort: AbortController | null = null;
   #loop: Promise<void> | null = null;
-  #connected: 'yes' | 'no' = 'no';
+  #goneSince: Date | null = new Date();
 
   constructor(engine: Engine, log: (message: string) => void) {
     this.#engine = engine;
@@ -35,7 +35,12 @@ export class Fleet {
 
   /** Whether the engine answers; while it does not, statuses are the last known ones. */
   get connected(): boolean {
-    return this.#connected === 'yes';
+    return this.#goneSince === null;
+  }
+
+  /** When the engine stopped answering; null while it answers. */
+  get goneSince(): Date | null {
+    return this.#goneSince;
   }
 
   /** The newest status of `APP/ENVIRONMENT`; null when the engine has nothing of it. */
@@ -118,15 +123,15 @@ export class Fleet {
             this.#forget(observation.environment);
           } else {
             synced = 'yes';
-            this.#connected = 'yes';
+            this.#goneSince = null;
             for (const environment of this.#statuses.keys()) if (!seen.has(environment)) this.#forget(environment);
           }
         }
       } catch (error) {
-        if (this.#connected === 'yes')
+        if (this.connected)
           this.#log(`the engine ${this.#engine.name} does not answer (${messageOf(error)}); trying again`);
       }
-      this.#connected = 'no';
+      this.#goneSince ??= new Date();
       await pause(delay, signal);
       delay = Math.min(delay * 2, 2_000);
     }

@@ -15,6 +15,7 @@ import {
 } from '../database/records.ts';
 import { rows } from '../database/sql.ts';
 import { environmentHosts } from '../rollouts/plan.ts';
+import { withLastLines } from '../rollouts/transitions.ts';
 
 /** What people and programs are shown of environments: rows and what the engine sees, in one object. */
 
@@ -124,7 +125,11 @@ export function stateOf(
   if (environment.failure !== null) return { state: 'failing', reason: environment.failure };
   const instances = release ? (status?.instances.filter((one) => one.release === release.number) ?? []) : [];
   const failing = instances.find((one) => one.failure !== null && one.state !== 'ready' && one.state !== 'gone');
-  if (failing) return { state: 'failing', reason: `${failing.name}: ${failing.failure?.message}` };
+  if (failing)
+    return {
+      state: 'failing',
+      reason: withLastLines(`${failing.name}: ${failing.failure?.message}`, failing.failure?.lastLines ?? []),
+    };
   const approval = waitsForPerson ? `rollout ${rollout.id} waits for approval: slipway approve ${rollout.id}` : null;
   if (!release)
     return {

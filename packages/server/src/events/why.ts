@@ -50,7 +50,7 @@ async function whyEnvironment(context: Context, app: string, name: string): Prom
   return {
     subject: `environment ${app}/${environment.environment}`,
     summary: sentence(environment),
-    timeline: [...events, ...awaitedBy(context, environment)],
+    timeline: [...events, ...(await awaitedBy(context, environment))],
   };
 }
 
@@ -60,7 +60,10 @@ async function whyApp(context: Context, app: { id: string; name: string }): Prom
   return {
     subject: `app ${app.name}`,
     summary: environments.length === 0 ? 'It has no environment.' : environments.map((one) => sentence(one)).join(' '),
-    timeline: [...events, ...environments.flatMap((environment) => awaitedBy(context, environment))],
+    timeline: [
+      ...events,
+      ...(await Promise.all(environments.map((environment) => awaitedBy(context, environment)))).flat(),
+    ],
   };
 }
 
@@ -139,45 +142,63 @@ async function newestEvents(context: Context, where: string, values: unknown[]):
   }));
 }
 
-/** What an environment waits for now. */
-function awaitedBy(context: Context, environment: ApiEnvironment): Entry[] {
+/** What an environment waits for now, and since when. */
+async function awaitedBy(context: Context, environment: ApiEnvironment): Promise<Entry[]> {
   const name = `${environment.app}/${environment.environment}`;
+  const since = await newestEventTimes(context, environment);
   const entries: Entry[] = [];
-  const awaited = (at: string, message: string, unblock: string | null): void => {
-    entries.push({ at, kind: 'awaited', message, unblock });
+  const awaited = (kinds: string[], message: string, unblock: string | null): void => {
+    const at = kinds.map((kind) => since.get(kind)).find((time) => time !== undefined);
+    entries.push({ at: at ?? environment.updatedAt, kind: 'awaited', message, unblock });
   };
   const { rollout } = environment;
   if (rollout && (rollout.state === 'waiting' || rollout.state === 'running'))
     awaited(
-      rollout.createdAt,
+      rollout.approval === 'required' ? ['rollout.waiting', 'rollout.created'] : ['rollout.created'],
       `Rollout ${rollout.id} of ${rollout.commit.slice(0, 8)} ${rollout.step}.`,
       unblockOf(rollout),
     );
   else if (environment.state === 'failing')
     awaited(
-      environment.updatedAt,
-      `It fails: ${environment.reason}.`,
+      rollout?.state === 'failed' ? ['rollout.failed'] : ['instance.failing', 'commit.invalid'],
+      `It fails: ${firstLine(environment.reason)}.`,
       `Push a fix, or go back: slipway rollback ${name}. Its output: slipway logs ${name}`,
     );
   if (environment.heldSince !== null)
     awaited(
-      environment.updatedAt,
+      ['environment.held'],
       `Automatic deploys wait for a commit newer than ${environment.heldSince.slice(0, 8)}, because of a rollback.`,
       `Push a newer commit, or: slipway deploy ${name} --commit SHA`,
     );
   if (environment.state === 'asleep' && environment.release)
     awaited(
-      environment.updatedAt,
+      ['environment.asleep'],
       'It sleeps until the next request.',
       environment.url === null ? null : `Open ${environment.url}`,
     );
-  if (!context.fleet.connected)
-    awaited(
-      new Date().toISOString(),
-      'The engine does not answer; it is asked again until it does.',
-      'slipway up starts the agent again',
-    );
+  if (context.fleet.goneSince !== null)
+    entries.push({
+      at: context.fleet.goneSince.toISOString(),
+      kind: 'awaited',
+      message: 'The engine does not answer; it is asked again until it does.',
+      unblock: 'slipway up starts the agent again; its log says why it ended.',
+    });
   return entries;
+}
+
+async function newestEventTimes(context: Context, environment: ApiEnvironment): Promise<Map<string, string>> {
+  const found = await rows<{ kind: string; at: Date }>(
+    context.pool,
+    `select event.kind, max(event.at) as at from ${eventTable}
+     where app.name = $1 and environment.name = $2 and environment.removal <> 'removed' group by event.kind`,
+    [environment.app, environment.environment],
+  );
+  return new Map(found.map(({ kind, at }) => [kind, at.toISOString()]));
+}
+
+/** A reason's sentence, without the output that follows it and without its full stop. */
+function firstLine(reason: string | null): string {
+  return (reason ?? '').split('\n')[0]?.replace(/\.$/, '') ?? '';
 }
 
 function awaitedByRollout(rollout: RolloutRow): Entry[] {
@@ -210,7 +231,7 @@ function sentence(environment: ApiEnvironment): string {
   const release = environment.release
     ? ` with release ${environment.release.number} (${environment.release.commit.slice(0, 8)})`
     : '';
-  const reason = environment.reason === null ? '' : `: ${environment.reason}`;
+  const reason = environment.reason === null ? '' : `: ${firstLine(environment.reason)}`;
   return `${environment.environment} is ${environment.state}${release}${reason}.`;
 }
 

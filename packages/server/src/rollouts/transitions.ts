@@ -115,7 +115,7 @@ export async function endRollout(
   rollout: RolloutRow,
   state: Exclude<RolloutState, 'waiting' | 'running' | 'succeeded'>,
   reason: string,
-  data: Record<string, unknown> = {},
+  data: { lastLines?: string[] } = {},
 ): Promise<void> {
   await transaction(context.pool, async (client) => {
     await setEnd(client, rollout, state, reason, data);
@@ -127,7 +127,7 @@ async function setEnd(
   rollout: RolloutRow,
   state: Exclude<RolloutState, 'waiting' | 'running' | 'succeeded'>,
   reason: string,
-  data: Record<string, unknown> = {},
+  data: { lastLines?: string[] } = {},
 ): Promise<void> {
   const ended = await row<{ currentRelease: number | null }>(
     db,
@@ -147,7 +147,7 @@ async function setEnd(
   if (state === 'failed')
     await db.query(`update environment set failure = $2, updated_at = now() where id = $1`, [
       rollout.environmentId,
-      reason,
+      withLastLines(reason, data.lastLines ?? []),
     ]);
   await appendEvent(db, {
     kind: `rollout.${state}`,
@@ -163,6 +163,11 @@ async function setEnd(
     data: { ...data, release: rollout.release },
   });
   await announceEnvironment(db, rollout.environmentId);
+}
+
+/** A reason as status shows it: the sentence, then the end of what the process wrote, a line each. */
+export function withLastLines(reason: string, lastLines: readonly string[]): string {
+  return [reason, ...lastLines.slice(-5)].join('\n');
 }
 
 /** The new release serves. */
