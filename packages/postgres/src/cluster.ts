@@ -89,7 +89,8 @@ async function removeAbandoned(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const owner = /^data-new-(?:password-)?(\d+)$/.exec(name)?.[1];
     if (owner === undefined || isAlive(Number(owner))) continue;
-    await rm(path.join(folder, name), { recursive: true, force: true });
+    // Their initdb may still be writing: it ends when it finds its files gone.
+    await rm(path.join(folder, name), { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }
 

@@ -6,12 +6,14 @@ import {
   mkdirSync,
   readFileSync,
   realpathSync,
+  rmSync,
   statSync,
   symlinkSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SlipwayError } from '@slipway/app/errors';
 import { filesOf } from '../home.ts';
+import { linkIfMissing } from '../link-file.ts';
 import { writeSecret } from '../secret-file.ts';
 import { errorCode } from '../error-code.ts';
 
@@ -91,9 +93,14 @@ function blockingFolder(folder: string): string | null {
   return way.find((at) => (statSync(at).mode & 0o001) === 0) ?? null;
 }
 
-/** The administrator's token: made once, readable by this user only. */
+/** The administrator's token: made once, also when two start at the same moment; readable by this user only. */
 function ensureToken(file: string): string {
-  if (!existsSync(file)) writeSecret(file, `slw_${randomBytes(32).toString('base64url')}\n`);
+  if (!existsSync(file)) {
+    const draft = `${file}.${process.pid}`;
+    writeSecret(draft, `slw_${randomBytes(32).toString('base64url')}\n`);
+    linkIfMissing(draft, file);
+    rmSync(draft);
+  }
   chmodSync(file, 0o600);
   return readFileSync(file, 'utf8').trim();
 }

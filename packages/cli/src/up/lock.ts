@@ -1,4 +1,5 @@
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkIfMissing } from '../link-file.ts';
 import { identify, isRunning, type ProcessIdentity } from './process-identity.ts';
 import { trustedJson } from '../trusted-json.ts';
 import { errorCode } from '../error-code.ts';
@@ -14,7 +15,7 @@ export function takeLock(file: string): ProcessIdentity | null {
   writeFileSync(draft, JSON.stringify(identify(process.pid)), { mode: 0o600 });
   try {
     for (;;) {
-      if (linked(draft, file)) return null;
+      if (linkIfMissing(draft, file)) return null;
       const found = readLock(file);
       if (found === null) continue;
       if (found.owner !== null && isRunning(found.owner)) return found.owner;
@@ -45,18 +46,8 @@ function setAside(file: string, stale: string): void {
     if (errorCode(error) === 'ENOENT') return;
     throw error;
   }
-  if (readFileSync(aside, 'utf8') !== stale) linked(aside, file);
+  if (readFileSync(aside, 'utf8') !== stale) linkIfMissing(aside, file);
   rmSync(aside);
-}
-
-function linked(from: string, to: string): boolean {
-  try {
-    linkSync(from, to);
-    return true;
-  } catch (error) {
-    if (errorCode(error) === 'EEXIST') return false;
-    throw error;
-  }
 }
 
 function readLock(file: string): { text: string; owner: ProcessIdentity | null } | null {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -102,6 +102,28 @@ describe('one home', () => {
     expect((await slipway(['down', '--json'], { home })).stdout).toBe('{"stopped":true}\n');
     expect(livingParts(home)).toEqual([]);
   });
+});
+
+test('killed at any step of its first start, up finishes it the next time', async () => {
+  const home = await temporaryFolder();
+  onTestFinished(async () => void (await slipway(['down'], { home })));
+  const ports = ['--port', String(await freePort()), '--router-port', String(await freePort())];
+  const files = filesOf(home);
+  const steps: Record<string, () => boolean> = {
+    'the lock is taken': () => existsSync(files.lock),
+    'the database is being made': () => readdirSync(join(files.data, 'postgres')).length > 0,
+    'the agent was started': () => readState(files.up).parts.agent !== undefined,
+    'PostgreSQL runs': () => readState(files.up).parts.postgres !== undefined,
+    'the control plane was started': () => readState(files.up).parts.server !== undefined,
+  };
+  for (const [what, reached] of Object.entries(steps)) {
+    const killed = startUp(ports, home);
+    await waitFor(reached, { what, seconds: START_SECONDS });
+    await killed.kill();
+    expect(killed.output()).not.toContain('slipway:');
+  }
+  await ready(startUp(ports, home));
+  expect((await slipway(['status', '--json'], { home })).stdout).toBe('{"apps":[]}\n');
 });
 
 test('a port that is taken is an error before anything is started', async () => {
