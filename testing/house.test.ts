@@ -96,14 +96,14 @@ test('nothing reaches past the face of another package', () => {
 
 test('what is imported is declared', () => {
   expect(
-    breaches((source, specifier) => {
+    breaches((source, specifier, what) => {
       const name = /^(@[^/]+\/[^/]+|[^@./][^/]*)/.exec(specifier)?.[1];
       if (name === undefined || name.startsWith('node:') || name === source.room.manifest.name) return null;
       if (builtinModules.includes(name)) return `write node:${name}`;
       const { dependencies, devDependencies } = source.room.manifest;
       const declared = {
         ...dependencies,
-        ...(source.kind === 'test' ? { ...devDependencies, ...rootManifest.devDependencies } : {}),
+        ...(source.kind === 'test' || what === 'types' ? { ...devDependencies, ...rootManifest.devDependencies } : {}),
       };
       if (Object.hasOwn(declared, name)) return null;
       if (source.kind === 'test' && name === '@slipway/testing') return null;
@@ -138,10 +138,10 @@ test('nothing is left unfinished', () => {
 });
 
 /** One text per import that `rule` has something to say about. */
-function breaches(rule: (source: Source, specifier: string) => string | null): string[] {
+function breaches(rule: (source: Source, specifier: string, what: Import['what']) => string | null): string[] {
   return sources.flatMap((source) =>
-    importsOf(source.text).flatMap((specifier) => {
-      const breach = rule(source, specifier);
+    importsOf(source.text).flatMap(({ specifier, what }) => {
+      const breach = rule(source, specifier, what);
       return breach === null ? [] : [`${source.file}: ${breach}`];
     }),
   );
@@ -159,9 +159,19 @@ function lines(breaks: (source: Source, line: string) => boolean, advice: string
     );
 }
 
-function importsOf(text: string): string[] {
-  const pattern = /^(?:import|export)\b[^'";]*?from\s*'([^']+)'|^import\s*'([^']+)'|\bimport\(\s*'([^']+)'\s*\)/gm;
-  return [...text.matchAll(pattern)].map((match) => match[1] ?? match[2] ?? match[3] ?? '');
+interface Import {
+  specifier: string;
+  /** `types` are gone when the program runs. */
+  what: 'types' | 'values';
+}
+
+function importsOf(text: string): Import[] {
+  const pattern =
+    /^(?:import|export)( type)?\b[^'";]*?from\s*'([^']+)'|^import\s*'([^']+)'|\bimport\(\s*'([^']+)'\s*\)/gm;
+  return [...text.matchAll(pattern)].map((match) => ({
+    specifier: match[2] ?? match[3] ?? match[4] ?? '',
+    what: match[1] === undefined ? 'values' : 'types',
+  }));
 }
 
 function roomOf(specifier: string): Room | undefined {
