@@ -3,7 +3,7 @@ import { configPaths, formatProblem, parseApp, parseConfig, resolveConfig } from
 import type { App } from './index.ts';
 
 function app(): App {
-  const parsed = parseApp('app: a\nservices: { w: { run: x } }\nconfig: { LOG_LEVEL: info, N: 1 }\nsecrets: [KEY]');
+  const parsed = parseApp('app: ab\nservices: { w: { run: x } }\nconfig: { LOG_LEVEL: info, N: 1 }\nsecrets: [KEY]');
   if (!parsed.ok) throw new Error('the fixture is valid');
   return parsed.app;
 }

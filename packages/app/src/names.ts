@@ -1,8 +1,8 @@
 /**
  * Names become host names, process names, Kubernetes objects and folders, so one rule fits them all: a DNS label of at
- * most 40 characters, which leaves room for what Slipway adds to it.
+ * most 40 characters that begins with a letter, as Kubernetes wants it; that leaves room for what Slipway adds to it.
  */
-export const LABEL_PATTERN = '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$';
+export const LABEL_PATTERN = '^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$';
 const LABEL = new RegExp(LABEL_PATTERN);
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -17,7 +17,7 @@ export function nameProblem(name: string): string | null {
   if (LABEL.test(name)) return null;
   const label = toLabel(name);
   const suggestion = label !== null && !RESERVED.has(label) ? `; did you mean "${label}"?` : '';
-  return `found the name ${quote(name)}, expected lower-case letters, digits and inner hyphens, at most 40 characters, because it becomes part of a host name${suggestion}`;
+  return `found the name ${quote(name)}, expected lower-case letters, digits and inner hyphens, a letter first, at most 40 characters, because it becomes part of a host name${suggestion}`;
 }
 
 /** What is wrong with the name of an environment variable; null when nothing is. */
@@ -43,7 +43,7 @@ export function toLabel(text: string): string | null {
     .replaceAll(/\p{M}/gu, '')
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '-')
-    .replaceAll(/^-+/g, '')
+    .replace(/^[^a-z]+/, '')
     .slice(0, 40)
     .replaceAll(/-+$/g, '');
   return LABEL.test(label) ? label : null;

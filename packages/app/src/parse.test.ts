@@ -54,14 +54,14 @@ describe('defaults', () => {
   });
 
   test('only a single service is public by itself, and not when it says route: null', () => {
-    const two = app('app: a\nservices: { web: { run: x }, api: { run: x, route: /api/ } }');
+    const two = app('app: ab\nservices: { web: { run: x }, api: { run: x, route: /api/ } }');
     expect([two.services['web']?.route, two.services['api']?.route]).toEqual([null, '/api']);
-    expect(app('app: a\nservices: { web: { run: x, route: null } }').services['web']?.route).toBeNull();
+    expect(app('app: ab\nservices: { web: { run: x, route: null } }').services['web']?.route).toBeNull();
   });
 
   test('a worker, its lanes, and jobs', () => {
     const parsed = app(
-      'app: a\nworkers:\n  w: { run: x, normal: { memory: 500Mi, timeout: 20s }, fallback: {} }\n  v: { run: y, rate: 30/m }\njobs:\n  r: { run: z, schedule: "*/5 8-18 * * mon-fri" }\n  m: { run: z, when: before-deploy }\n  h: { run: z }',
+      'app: ab\nworkers:\n  w: { run: x, normal: { memory: 500Mi, timeout: 20s }, fallback: {} }\n  v: { run: y, rate: 30/m }\njobs:\n  r: { run: z, schedule: "*/5 8-18 * * mon-fri" }\n  m: { run: z, when: before-deploy }\n  h: { run: z }',
     );
     expect(parsed.workers['w']).toMatchObject({
       normal: { cpu: 0.25, memory: 524_288_000, timeout: 20 },
@@ -84,7 +84,7 @@ describe('defaults', () => {
 
   test('anchors and merge keys', () => {
     const parsed = app(
-      'app: a\nservices:\n  one: &base { run: x, size: { memory: 1Gi } }\n  two: { <<: *base, run: y }',
+      'app: ab\nservices:\n  one: &base { run: x, size: { memory: 1Gi } }\n  two: { <<: *base, run: y }',
     );
     expect(parsed.services['two']).toMatchObject({ run: 'y', size: { memory: 2 ** 30 } });
   });
@@ -126,30 +126,30 @@ describe('mistakes', () => {
     ['app: shop\nservces: {}\njobs: { j: { run: x } }', '2:1', 'did you mean "services"'],
     ['app: Shop_a\nservices: { w: { run: x } }', '1:6', 'did you mean "shop-a"'],
     ['app: slipway\nservices: { w: { run: x } }', '1:6', 'reserved'],
-    ['app: a\nservices: { W: { run: x } }', '2:13', 'did you mean "w"'],
-    ['app: a\nservices: { constructor: { run: x } }', '2:13', 'reserved'],
-    ['app: a\nservices: { w: { run: 1 } }', '2:23', 'put it in quotes'],
-    ['app: a\nservices: { w: {} }', '2:13', 'is missing, expected a shell command'],
-    ['app: a\nservices:\n  w:\n    run:', '4:5', 'found nothing, expected a shell command'],
-    ['app: a\nservices: []', '2:11', 'found a list, expected a mapping'],
-    ['app: a\nservices: { w: npm start }', '2:16', 'found "npm start", expected a mapping with "build", "run"'],
-    ['app: a', '1:1', 'nothing to run'],
-    ['app: a\nservices: { w: { run: x, port: 70000 } }', '2:32', 'whole number from 1 to 65535'],
-    ['app: a\nservices: { w: { run: x, health: ok } }', '2:34', 'did you mean "/ok"'],
-    ['app: a\nservices: { w: { run: x, route: /a/../b } }', '2:33', 'expected a path'],
-    ['app: a\nservices: { w: { run: x, start: 30 } }', '2:33', 'did you mean "30s"'],
-    ['app: a\nservices: { w: { run: x, start: 0s } }', '2:33', 'at least 0.1s'],
-    ['app: a\nservices: { w: { run: x, size: { memory: 256 } } }', '2:42', 'did you mean "256Mi"'],
-    ['app: a\nservices: { w: { run: x, size: { memory: 2gb } } }', '2:42', 'did you mean "2Gi"'],
-    ['app: a\nservices: { w: { run: x, size: { cpu: 2 cores } } }', '2:39', 'cores such as 0.25'],
-    ['app: a\nservices: { w: { run: x, replicas: 6..2 } }', '2:36', 'did you mean "2..6"'],
-    ['app: a\nservices: { w: { run: x, replicas: 0 } }', '2:36', 'at least 1'],
-    ['app: a\nservices: { w: { run: x, needs: [v] } }', '2:34', 'no other service'],
-    ['app: a\nservices: { w: { run: x, needs: [apo] }, api: { run: x } }', '2:34', 'did you mean "api"'],
-    ['app: a\nservices: { w: { run: x, needs: [w] } }', '2:34', 'itself'],
-    ['app: a\nservices: { a: { run: x, needs: [b] }, b: { run: x, needs: [a] } }', '2:26', 'a needs b needs a'],
-    ['app: a\nservices: { a: { run: x, route: /x }, b: { run: x, route: /x/ } }', '2:59', 'services.a has already'],
-    ['app: a\nservices: { a: { run: x } }\nworkers: { a: { run: x } }', '3:12', 'taken by services.a'],
+    ['app: ab\nservices: { W: { run: x } }', '2:13', 'did you mean "w"'],
+    ['app: ab\nservices: { constructor: { run: x } }', '2:13', 'reserved'],
+    ['app: ab\nservices: { w: { run: 1 } }', '2:23', 'put it in quotes'],
+    ['app: ab\nservices: { w: {} }', '2:13', 'is missing, expected a shell command'],
+    ['app: ab\nservices:\n  w:\n    run:', '4:5', 'found nothing, expected a shell command'],
+    ['app: ab\nservices: []', '2:11', 'found a list, expected a mapping'],
+    ['app: ab\nservices: { w: npm start }', '2:16', 'found "npm start", expected a mapping with "build", "run"'],
+    ['app: ab', '1:1', 'nothing to run'],
+    ['app: ab\nservices: { w: { run: x, port: 70000 } }', '2:32', 'whole number from 1 to 65535'],
+    ['app: ab\nservices: { w: { run: x, health: ok } }', '2:34', 'did you mean "/ok"'],
+    ['app: ab\nservices: { w: { run: x, route: /a/../b } }', '2:33', 'expected a path'],
+    ['app: ab\nservices: { w: { run: x, start: 30 } }', '2:33', 'did you mean "30s"'],
+    ['app: ab\nservices: { w: { run: x, start: 0s } }', '2:33', 'at least 0.1s'],
+    ['app: ab\nservices: { w: { run: x, size: { memory: 256 } } }', '2:42', 'did you mean "256Mi"'],
+    ['app: ab\nservices: { w: { run: x, size: { memory: 2gb } } }', '2:42', 'did you mean "2Gi"'],
+    ['app: ab\nservices: { w: { run: x, size: { cpu: 2 cores } } }', '2:39', 'cores such as 0.25'],
+    ['app: ab\nservices: { w: { run: x, replicas: 6..2 } }', '2:36', 'did you mean "2..6"'],
+    ['app: ab\nservices: { w: { run: x, replicas: 0 } }', '2:36', 'at least 1'],
+    ['app: ab\nservices: { w: { run: x, needs: [v] } }', '2:34', 'no other service'],
+    ['app: ab\nservices: { w: { run: x, needs: [apo] }, api: { run: x } }', '2:34', 'did you mean "api"'],
+    ['app: ab\nservices: { w: { run: x, needs: [w] } }', '2:34', 'itself'],
+    ['app: ab\nservices: { a: { run: x, needs: [b] }, b: { run: x, needs: [a] } }', '2:26', 'a needs b needs a'],
+    ['app: ab\nservices: { a: { run: x, route: /x }, b: { run: x, route: /x/ } }', '2:59', 'services.a has already'],
+    ['app: ab\nservices: { a: { run: x } }\nworkers: { a: { run: x } }', '3:12', 'taken by services.a'],
     ['workers: { w: { run: x, rate: 5 } }', '4:31', 'did you mean "5/s"'],
     ['workers: { w: { run: x, normal: { memory: 1Gi }, fallback: { memory: 2Mi } } }', '4:70', 'less memory'],
     ['jobs: { j: { run: x, when: before-deplyo } }', '4:28', 'did you mean "before-deploy"'],
@@ -171,7 +171,7 @@ describe('mistakes', () => {
     ['secrets: [A]\ndatabases: { m: { env: A }, n: { env: A } }', '5:39', 'also the variable of the database "m"'],
     ['databases: { m: { env: A, engine: postgers } }', '4:35', 'did you mean "postgres"'],
     [
-      'app: a\nservices: { a: { run: x, needs: [b-c] }, b-c: { run: x } }\nconfig: { B_C_URL: x }',
+      'app: ab\nservices: { a: { run: x, needs: [b-c] }, b-c: { run: x } }\nconfig: { B_C_URL: x }',
       '3:11',
       'the address of the service "b-c"',
     ],
@@ -218,7 +218,7 @@ describe('mistakes', () => {
   });
 
   test('a mistake behind an alias or a merge key is shown where it is written', () => {
-    expect(problems('app: a\nservices:\n  a: &b { run: x, size: { cpu: no } }\n  c: { <<: *b }')).toEqual([
+    expect(problems('app: ab\nservices:\n  a: &b { run: x, size: { cpu: no } }\n  c: { <<: *b }')).toEqual([
       expect.stringMatching(/^slipway\.yaml:3:32 services\.a\.size\.cpu: /),
     ]);
   });
@@ -261,7 +261,7 @@ describe('text that is no file of ours', () => {
     ['thousands of unknown keys', Array.from({ length: 20_000 }, (_, i) => `k${i}: 1`).join('\n')],
     [
       'thousands of services in a row',
-      `app: a\nservices:\n${Array.from({ length: 4000 }, (_, i) => `  s${i}: { run: x, needs: [s${i + 1}] }`).join('\n')}`,
+      `app: ab\nservices:\n${Array.from({ length: 4000 }, (_, i) => `  s${i}: { run: x, needs: [s${i + 1}] }`).join('\n')}`,
     ],
   ])('%s are answered soon', (_, text) => {
     const started = performance.now();

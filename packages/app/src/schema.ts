@@ -106,13 +106,32 @@ function section<T extends z.ZodType>(description: string, thing: T) {
 }
 
 function label(description: string) {
-  return text(description, 'a name of lower-case letters, digits and inner hyphens, at most 40 characters', {
-    is: new RegExp(LABEL_PATTERN),
-    hint: (value) => {
-      const near = toLabel(value);
-      return near === null ? '' : `did you mean "${near}"?`;
+  return text(
+    description,
+    'a name of lower-case letters, digits and inner hyphens, a letter first, at most 40 characters',
+    {
+      is: new RegExp(LABEL_PATTERN),
+      hint: (value) => {
+        const near = toLabel(value);
+        return near === null ? '' : `did you mean "${near}"?`;
+      },
     },
-  });
+  );
+}
+
+/** An app is also a repository, whose names have two characters or more. */
+function appName() {
+  return text(
+    'Name of the app; becomes part of its host names.',
+    'a name of 2 to 40 lower-case letters, digits and inner hyphens, a letter first',
+    {
+      is: /^[a-z][a-z0-9-]{0,38}[a-z0-9]$/,
+      hint: (value) => {
+        const near = toLabel(value);
+        return near === null || near.length < 2 ? '' : `did you mean "${near}"?`;
+      },
+    },
+  );
 }
 
 const PATH_HINT = (value: string): string => (value.startsWith('/') ? '' : `did you mean "/${value}"?`);
@@ -356,7 +375,7 @@ export function variable(value: unknown): Reading<string> {
 
 export const fileSchema = z
   .strictObject({
-    app: label('Name of the app; becomes part of its host names.'),
+    app: appName(),
     services: section('Long-running processes that answer requests.', serviceSchema),
     workers: section('Long-running processes that consume a queue.', workerSchema),
     jobs: section('Commands that run to their end.', jobSchema),
