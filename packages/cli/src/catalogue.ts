@@ -21,6 +21,12 @@ export const catalogue: CatalogueEntry[] = [
   },
   { name: 'down', summary: 'stop what `up` runs', usage: '[options]', load: () => import('./commands/down.ts') },
   {
+    name: 'init',
+    summary: 'look at this repository and write a slipway.yaml for it',
+    usage: '[FOLDER] [--force]',
+    load: () => import('./commands/init.ts'),
+  },
+  {
     name: 'status',
     summary: 'what runs where, and how it is',
     usage: '[APP[/ENV]]',
