@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 /** The user PostgreSQL runs as; null: the user of this process. */
@@ -6,9 +6,18 @@ export type Account = { uid: number; gid: number } | null;
 
 const NOBODY = { uid: 65534, gid: 65534 };
 
-/** PostgreSQL refuses to run as root, and looks its user up by name: `nobody` exists everywhere. */
-export function chooseAccount(): Account {
-  return process.getuid?.() === 0 ? NOBODY : null;
+/**
+ * PostgreSQL refuses to run as root, and initdb looks its user up by name, so it has to be one that exists everywhere.
+ * `daemon`, and not `nobody`: that is whom apps run as, and they must neither read the data nor signal the processes. Data
+ * that exists stays with its owner.
+ */
+export async function chooseAccount(data: string): Promise<Account> {
+  if (process.getuid?.() !== 0) return null;
+  const owner = await stat(data).catch(() => null);
+  if (owner !== null && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
+  const users = await readFile('/etc/passwd', 'utf8').catch(() => '');
+  const daemon = /^daemon:[^:]*:(\d+):(\d+):/m.exec(users);
+  return daemon === null ? NOBODY : { uid: Number(daemon[1]), gid: Number(daemon[2]) };
 }
 
 /**

@@ -138,8 +138,8 @@ test('is not misled by a postmaster.pid whose number belongs to another process 
   process.kill(postgres.pid, 'SIGKILL');
   await exited;
   // The same user as PostgreSQL's: the case in which PostgreSQL itself refuses to start.
-  const account = asRoot ? { uid: 65534, gid: 65534 } : {};
-  const stranger = spawn('sleep', ['600'], { stdio: 'ignore', cwd: '/', ...account });
+  const { uid, gid } = await stat(path.join(folder, 'data'));
+  const stranger = spawn('sleep', ['600'], { stdio: 'ignore', cwd: '/', ...(asRoot ? { uid, gid } : {}) });
   onTestFinished(() => void stranger.kill('SIGKILL'));
   await writeFile(pidFile, content.replace(/^\d+/, String(stranger.pid)));
   await postgres.start();
@@ -205,6 +205,23 @@ test('says that the data folder is damaged and what to do', async () => {
   await postgres.stop();
   await writeFile(path.join(folder, 'data', 'global', 'pg_control'), Buffer.alloc(8192, 7));
   await expect(postgres.start()).rejects.toThrow(/data folder is damaged.*restore a backup/s);
+});
+
+test.runIf(asRoot)('is out of reach for the user that apps run as', async () => {
+  const folder = await folderForTest();
+  const postgres = embedded(folder);
+  await postgres.start();
+  const nobody = { uid: 65534, gid: 65534 };
+  for (const command of [
+    `ls ${folder}/data`,
+    `ls ${folder}/socket`,
+    `cat ${folder}/password`,
+    `kill -0 ${postgres.pid}`,
+  ]) {
+    await expect(promisify(execFile)('sh', ['-c', command], { cwd: '/', ...nobody })).rejects.toThrow(
+      /not permitted|denied/,
+    );
+  }
 });
 
 test.runIf(asRoot)('names the folder that the unprivileged user may not enter', async () => {

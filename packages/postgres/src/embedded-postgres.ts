@@ -60,7 +60,7 @@ export class EmbeddedPostgres {
   readonly #data: string;
   readonly #logFile: string;
   readonly #options: EmbeddedPostgresOptions;
-  readonly #account: Account = chooseAccount();
+  #account: Account = null;
   #running: {
     pid: number;
     url: string;
@@ -111,6 +111,7 @@ export class EmbeddedPostgres {
   }
 
   async #startNow(): Promise<void> {
+    this.#account = await chooseAccount(this.#data);
     await ensureFolder(this.#folder, this.#account === null ? 0o700 : 0o711, null);
     await this.#requireReachableFolder();
     const binaries = await findBinaries(this.#folder, this.#account);
@@ -133,7 +134,7 @@ export class EmbeddedPostgres {
     const blocking = await findBlockingFolder(this.#folder, this.#account);
     if (blocking === null) return;
     throw new Error(
-      `PostgreSQL can't run as root, and the user nobody, which it runs as instead, may not enter ${blocking}. ` +
+      `PostgreSQL can't run as root, and the unprivileged user ${this.#account?.uid}, which it runs as instead, may not enter ${blocking}. ` +
         `Keep the data elsewhere (for example in /var/lib/slipway), or allow it to pass: chmod o+x ${blocking}`,
     );
   }
