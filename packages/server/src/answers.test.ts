@@ -105,8 +105,8 @@ test(
       expect(staging, what).toMatchObject({ state: 'failing', release: { number: 1 } });
       expect(staging.reason, what).toMatch(reason);
       expect((await slipway.request('staging.shop.localhost')).status, what).toBe(200);
-      const why = await slipway.api<{ summary: string }>('GET', '/why?thing=shop/staging');
-      expect(why.summary, what).toMatch(reason);
+      const why = await slipway.api<{ timeline: { message: string }[] }>('GET', '/why?thing=shop/staging');
+      expect(why.timeline.map(({ message }) => message).join(' '), what).toMatch(reason);
       await repository.git('rm', '-rq', '--ignore-unmatch', 'config');
       await repository.commit(good, `Fix of ${what}`);
     }

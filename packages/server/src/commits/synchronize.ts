@@ -2,9 +2,9 @@ import type { Pool, PoolClient } from 'pg';
 import type { App, Environment as EnvironmentPolicy } from '@slipway/app';
 import type { BranchChange, Forge } from '@slipway/forge';
 import type { Queue } from '@slipway/queue';
-import { appColumns, type AppRow } from '../database/records.ts';
+import { appColumns, type AppRow, type EnvironmentRow } from '../database/records.ts';
 import { row, rows, theRow, transaction } from '../database/sql.ts';
-import { appendEvent } from '../events/append.ts';
+import { announceEnvironment, appendEvent } from '../events/append.ts';
 import { declareEnvironments, ensurePreview, pullRequestClosed, trackedEnvironments } from '../environments/declare.ts';
 import { createRollout } from '../rollouts/create.ts';
 import { environmentKey, prepareKey, prepareTask, removeTask } from '../tasks.ts';
@@ -132,19 +132,8 @@ async function branchPushed(
   }
   const preview = tracked.length === 0 ? await ensurePreview(client, app, branch, sha, actor) : null;
   const environments = preview ? [preview.environment] : tracked;
-  if (!definition) {
-    await appendEvent(client, {
-      kind: 'commit.invalid',
-      appId: app.id,
-      sha,
-      message: `${reason}`,
-      data: { branch },
-    });
-    for (const environment of environments)
-      await client.query(`update environment set failure = $2, updated_at = now() where id = $1`, [
-        environment.id,
-        reason,
-      ]);
+  if (reason !== null) {
+    await rejectCommit(client, app, sha, environments, reason);
     return;
   }
   for (const environment of environments)
@@ -169,6 +158,24 @@ async function branchPushed(
       { app: app.name, appId: app.id, sha },
       { client, key: prepareKey(app.id, commit.tree) },
     );
+}
+
+/** A commit whose definition can't be used: its environments keep what they run, and say why they don't follow. */
+async function rejectCommit(
+  client: PoolClient,
+  app: AppRow,
+  sha: string,
+  environments: readonly EnvironmentRow[],
+  reason: string,
+): Promise<void> {
+  const about = { kind: 'commit.invalid', appId: app.id, sha } as const;
+  if (environments.length === 0) await appendEvent(client, { ...about, message: reason });
+  for (const { id, name, currentRelease } of environments) {
+    await client.query(`update environment set failure = $2, updated_at = now() where id = $1`, [id, reason]);
+    const keeps = currentRelease === null ? '' : `\n${name} keeps release ${currentRelease} until a push mends this.`;
+    await appendEvent(client, { ...about, environmentId: id, message: `${reason}${keeps}` });
+    await announceEnvironment(client, id);
+  }
 }
 
 /** The first branch pushed that its own `slipway.yaml` names, or that may be named by leaving `branch` out, declares the environments. */

@@ -39,6 +39,12 @@ export async function freezeRelease(context: Context, rollout: RolloutRow): Prom
     `select name, policy from environment where id = $1`,
     [rollout.environmentId],
   );
+  if (environment.policy.engine !== context.engine.name)
+    throw new SlipwayError(
+      'mistake',
+      `${environment.name} asks for the engine ${environment.policy.engine}, which this Slipway does not have.`,
+      { hint: `It has ${context.engine.name}. Take \`engine:\` out of the environment, or name that one.` },
+    );
   const config = await readConfig(context.forge, definition, rollout.sha, environment);
   if (!config.ok) throw new SlipwayError('mistake', config.reason);
   if (definition.secrets.length > 0)
