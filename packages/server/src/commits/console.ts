@@ -78,7 +78,7 @@ export async function narrate(
         if (!told.has(event.kind)) continue;
         for (const text of await sentences(context, event)) console.line(text);
       }
-      const isSettled = open.every(({ state, phase }) => state === 'waiting' && phase === 'approval');
+      const isSettled = open.every(({ phase, approval }) => phase === 'approval' && approval === 'required');
       if (isSettled && removing.length === 0) return;
       await wake.wait(console.signal);
     }

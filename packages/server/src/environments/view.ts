@@ -119,7 +119,8 @@ export function stateOf(
   engineAnswers: boolean,
 ): { state: ApiEnvironment['state']; reason: string | null } {
   if (environment.removal === 'removing') return { state: 'removing', reason: null };
-  const waitsForPerson = rollout?.state === 'waiting' && rollout.phase === 'approval';
+  const waitsForPerson =
+    rollout?.state === 'waiting' && rollout.phase === 'approval' && rollout.approval === 'required';
   if (rollout && !waitsForPerson && (rollout.state === 'running' || rollout.state === 'waiting'))
     return { state: 'rolling', reason: rollout.step };
   if (environment.failure !== null) return { state: 'failing', reason: environment.failure };

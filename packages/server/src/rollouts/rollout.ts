@@ -41,7 +41,10 @@ export async function advanceRollout(
   try {
     if (rollout.phase === 'checks') {
       if (!(await mayRelease(context, rollout))) return;
-      rollout = await moveTo(context, rollout, 'approval', 'waits for approval');
+      rollout =
+        rollout.approval === 'required'
+          ? await moveTo(context, rollout, 'approval', 'waits for approval')
+          : await moveTo(context, rollout, 'release', 'freezes the release');
     }
     if (rollout.phase === 'approval') {
       if (!(await approved(context, rollout))) return;
