@@ -1,5 +1,4 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
-import { createInterface } from 'node:readline';
 import type { Duplex } from 'node:stream';
 import { SlipwayError } from '@slipway/app';
 import type {
@@ -291,16 +290,15 @@ async function sendInput(socket: Duplex, input: AsyncIterable<Uint8Array>): Prom
 }
 
 async function* readLines<T>(response: IncomingMessage): AsyncGenerator<T> {
-  const lines = createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY });
-  response.once('error', () => lines.close());
-  for await (const line of lines) {
-    if (line === '') continue;
-    let value: T;
-    try {
-      value = JSON.parse(line);
-    } catch {
-      return; // the agent went away in the middle of a line
+  response.setEncoding('utf8');
+  let rest = '';
+  for await (const chunk of response as AsyncIterable<string>) {
+    const lines = (rest + chunk).split('\n');
+    // Without its newline it is not whole: the agent went away in the middle of it.
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      const value: T = JSON.parse(line);
+      yield value;
     }
-    yield value;
   }
 }

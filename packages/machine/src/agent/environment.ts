@@ -5,41 +5,18 @@ import { isDeepStrictEqual } from 'node:util';
 import { SlipwayError } from '@slipway/app';
 import type { EnvironmentStatus, LogLine, Plan, PlannedRelease } from '@slipway/engine';
 import { isDiskFull, writeWhole } from './files.ts';
+import { emptyRecord, RecordFile, type EnvironmentRecord } from './record.ts';
 import type { Host } from './host.ts';
 import { Instance, type InstanceRecord, type InstanceSpec } from './instance.ts';
 import { EnvironmentLogs } from './logs.ts';
 import { checkPlan, neededServices, specsOf } from './plans.ts';
 import type { SleepTimer } from './sleep.ts';
-import { canServe, publicUrls, routeTable, shareTraffic, type Share } from './traffic.ts';
+import { canServe, publicUrls, routeTable, shareTraffic } from './traffic.ts';
 import { messageOf } from './thrown.ts';
-
-/** What is on disk beside the plan: facts that a restarted agent can't find out by looking. */
-export interface EnvironmentRecord {
-  activity: 'awake' | 'asleep';
-  /** Who got the requests last. */
-  shares: Share[];
-  /** Releases that the plan dropped while they still have the requests. */
-  leaving: PlannedRelease[];
-  internalPorts: Record<string, number>;
-  lastRequestAt: number | null;
-  instances: InstanceRecord[];
-  /** A removal that began is finished by the next agent. */
-  removing: boolean;
-}
 
 export interface EnvironmentEvents {
   status(status: EnvironmentStatus): void;
 }
-
-const emptyRecord: EnvironmentRecord = {
-  activity: 'awake',
-  shares: [],
-  leaving: [],
-  internalPorts: {},
-  lastRequestAt: null,
-  instances: [],
-  removing: false,
-};
 
 interface Waking {
   promise: Promise<void>;
@@ -58,6 +35,7 @@ export class Environment {
   readonly #host: Host;
   readonly #sleep: SleepTimer;
   readonly #events: EnvironmentEvents;
+  readonly #file: RecordFile;
   #plan: Plan | null = null;
   #record: EnvironmentRecord = { ...emptyRecord };
   #instances: Instance[] = [];
@@ -70,8 +48,6 @@ export class Environment {
   #scheduled = false;
   #table = '';
   #reported = '';
-  #saved = '';
-  #saving: Promise<void> | null = null;
 
   constructor(name: string, host: Host, sleep: SleepTimer, events: EnvironmentEvents) {
     this.name = name;
@@ -81,6 +57,14 @@ export class Environment {
     this.folder = join(host.folder, 'environments', ...name.split('/'));
     this.logs = new EnvironmentLogs(join(this.folder, 'logs'), (notice) => this.notice('logs', notice));
     this.#awakeSince = host.clock.now();
+    this.#file = new RecordFile(
+      this.folder,
+      () => this.#currentRecord(),
+      (reason) => {
+        const text = `The agent can't write down what runs, because ${reason}. It goes on; make room on the disk of ${host.folder} before it is restarted.`;
+        this.notice('state', reason === null ? null : text);
+      },
+    );
   }
 
   get instances(): readonly Instance[] {
@@ -267,7 +251,7 @@ export class Environment {
     }
     this.#report();
     this.#instances = this.#instances.filter((instance) => instance.state !== 'gone');
-    this.#save();
+    this.#file.save();
   }
 
   /** Requests alone are no news: `lastRequestAt` travels with the next change. */
@@ -427,38 +411,14 @@ export class Environment {
     this.logs.write(line);
   }
 
-  /** Writes the record soon; while it is being written, the newest state waits. */
-  #save(): void {
-    if (this.#saving === null && this.#recordText() !== this.#saved) this.#saving = this.#writeRecord();
-  }
-
-  async #writeRecord(): Promise<void> {
-    try {
-      for (let text = this.#recordText(); text !== this.#saved; text = this.#recordText()) {
-        await writeWhole(join(this.folder, 'state.json'), text, 'process');
-        this.#saved = text;
-      }
-      this.notice('state', null);
-    } catch (error) {
-      const reason = isDiskFull(error) ? 'the disk is full' : messageOf(error);
-      this.notice(
-        'state',
-        `The agent can't write down what runs, because ${reason}. It goes on; make room on the disk of ${this.#host.folder} before it is restarted.`,
-      );
-    } finally {
-      // In the same step as the last comparison, so that no change falls between.
-      this.#saving = null;
-    }
-  }
-
-  #recordText(): string {
+  #currentRecord(): EnvironmentRecord {
     const activity = this.#activity === 'asleep' ? 'asleep' : 'awake';
-    return JSON.stringify({ ...this.#record, activity, instances: this.#instances.map((instance) => instance.record) });
+    return { ...this.#record, activity, instances: this.#instances.map((instance) => instance.record) };
   }
 
   /** Resolves when what happened so far is on disk. */
   async settled(): Promise<void> {
-    while (this.#saving !== null) await this.#saving;
+    await this.#file.settled();
     await this.logs.flushed();
   }
 
@@ -477,14 +437,14 @@ export class Environment {
     this.#sleep.forget(this.name);
     await Promise.all(this.#instances.map((instance) => instance.retire('quick')));
     this.#instances = [];
-    this.#save();
+    this.#file.save();
     await this.settled();
   }
 
   /** Deletes everything the plan owns. Resolves when it is gone. */
   async remove(): Promise<void> {
     this.#record.removing = true;
-    this.#save();
+    this.#file.save();
     await this.settled();
     this.#waking?.reject(new SlipwayError('not-found', `${this.name} was removed.`));
     this.#waking = null;

@@ -85,7 +85,7 @@ export function watchHealth(options: HealthOptions): HealthWatch {
     timer = setTimeout(() => void next(), ms);
   };
 
-  async function starting(delay: number): Promise<void> {
+  async function starting(): Promise<void> {
     const left = (options.startWithin ?? 0) - (performance.now() - began);
     const found = await probe(options.port, options.path, Math.max(250, Math.min(5000, left)));
     if (stopped) return;
@@ -95,7 +95,9 @@ export function watchHealth(options: HealthOptions): HealthWatch {
       return again(liveEvery, living);
     }
     if (options.startWithin !== null && performance.now() - began >= options.startWithin) return options.onLate(found);
-    again(delay, () => starting(Math.min(delay * 1.5, slowestProbe)));
+    // In step with the age: a start is noticed at most a twentieth of its own length late.
+    const delay = Math.max(firstProbeAfter, Math.min((performance.now() - began) / 20, slowestProbe));
+    again(delay, starting);
   }
 
   async function living(): Promise<void> {
@@ -107,7 +109,7 @@ export function watchHealth(options: HealthOptions): HealthWatch {
   }
 
   if (options.startWithin === null) again(liveEvery, living);
-  else again(firstProbeAfter, () => starting(firstProbeAfter));
+  else again(firstProbeAfter, starting);
   return {
     stop() {
       stopped = true;

@@ -1,21 +1,24 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { constants } from 'node:os';
 import { join } from 'node:path';
-import type {
-  Failure,
-  FailureCode,
-  InstanceState,
-  InstanceStatus,
-  PlannedProcess,
-  PlannedService,
-} from '@slipway/engine';
-import { watchHealth, type HealthWatch, type Probe } from './health.ts';
+import type { Failure, InstanceState, InstanceStatus, PlannedProcess, PlannedService } from '@slipway/engine';
+import { watchHealth, type HealthWatch } from './health.ts';
 import type { Host } from './host.ts';
 import { isDiskFull } from './files.ts';
 import { blockedAt } from './user.ts';
 import { endTree, killLeftovers, launch, prepareFolder, processFolder } from './launch.ts';
 import { readOutput, type Output } from './output.ts';
+import {
+  artifactClosed,
+  artifactGone,
+  diskFull,
+  ended,
+  portTaken,
+  stoppedAnswering,
+  tooLate,
+  tooMuchMemory,
+  type Reason,
+} from './reasons.ts';
 import { isRunning, listenerOf, markVariable, membersOf, portsOf, readStat, signal, treeOf } from './procfs.ts';
 import { messageOf, stackOf } from './thrown.ts';
 
@@ -219,23 +222,11 @@ export class Instance {
     this.#become('starting');
     try {
       if (!existsSync(spec.artifact)) {
-        return this.#fail(
-          run,
-          this.#failure(
-            'artifact-missing',
-            `The artifact of release ${spec.release} (${spec.artifact}) is not there any more. Deploy the release again.`,
-          ),
-        );
+        return this.#fail(run, this.#failure(artifactGone(spec.release, spec.artifact)));
       }
       const blocked = this.#host.user === null ? null : blockedAt(spec.artifact, this.#host.user);
       if (blocked !== null) {
-        return this.#fail(
-          run,
-          this.#failure(
-            'artifact-missing',
-            `Apps run as the unprivileged user ${this.#host.user?.uid}, which can't read ${blocked}. Keep Slipway's home where every user can pass, such as /var/lib/slipway.`,
-          ),
-        );
+        return this.#fail(run, this.#failure(artifactClosed(this.#host.user?.uid ?? 0, blocked)));
       }
       if (spec.service !== null) record.port = await this.#host.choosePort();
       const folder = await prepareFolder(this.folder, this.#host.user);
@@ -257,7 +248,10 @@ export class Instance {
         child.once('error', (error) => {
           resolve();
           output.close();
-          this.#fail(run, this.#failure('command-missing', `The command could not be started: ${error.message}.`));
+          this.#fail(
+            run,
+            this.#failure({ code: 'command-missing', message: `The command could not be started: ${error.message}.` }),
+          );
         });
       });
       if (child.pid === undefined) return;
@@ -274,13 +268,10 @@ export class Instance {
 
   #cannotStart(error: unknown): Failure {
     if (isDiskFull(error)) {
-      return this.#failure(
-        'disk-full',
-        `The disk of ${this.#host.folder} is full, so it can't be started. Make room; it is tried again by itself.`,
-      );
+      return this.#failure(diskFull(this.#host.folder));
     }
     this.#host.log(`${this.id} could not be started: ${stackOf(error)}`);
-    return this.#failure('crashed', `It could not be started: ${messageOf(error)}.`);
+    return this.#failure({ code: 'crashed', message: `It could not be started: ${messageOf(error)}.` });
   }
 
   #outputOptions() {
@@ -294,16 +285,8 @@ export class Instance {
     const limit = this.spec.process.size.memory;
     this.#host.memory.watch(this.id, pid, limit, (used) => {
       if (this.#run !== run || this.#left) return;
-      const mib = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)} MiB`;
       signal({ group: pid }, 'SIGKILL');
-      this.#fail(
-        run,
-        this.#failure(
-          'out-of-memory',
-          `It used ${mib(used)} of memory; its limit is ${mib(limit)}. Raise size.memory in slipway.yaml, or let it use less.`,
-          { signal: 'SIGKILL' },
-        ),
-      );
+      this.#fail(run, this.#failure(tooMuchMemory(used, limit)));
     });
   }
 
@@ -330,16 +313,16 @@ export class Instance {
         isOurs: () => record.pid === null || listenerOf(port, treeOf(record.pid)) !== 'foreign',
         onReady: current(() => this.#become('ready')),
         onForeign: current(() => {
-          this.#fail(
-            run,
-            this.#failure(
-              'port-closed',
-              `Another process listens on port ${port} that was chosen for it. It is started again with another port.`,
-            ),
-          );
+          this.#fail(run, this.#failure(portTaken(port)));
         }),
-        onLate: (last) => current(() => this.#fail(run, this.#late(service, port, last)))(),
-        onLost: (last) => current(() => this.#fail(run, this.#lost(service, last)))(),
+        onLate: (last) =>
+          current(() =>
+            this.#fail(
+              run,
+              this.#failure(tooLate(service, port, last, record.pid === null ? [] : portsOf(treeOf(record.pid)))),
+            ),
+          )(),
+        onLost: (last) => current(() => this.#fail(run, this.#failure(stoppedAnswering(service, last))))(),
       });
       // An app that does not answer at once must not hold up the agent.
       if (how === 'adopted')
@@ -351,68 +334,20 @@ export class Instance {
     if (how === 'adopted' && this.record.state === 'ready') this.#cancelTimer?.();
   }
 
-  #late(service: PlannedService, port: number, last: Probe): Failure {
-    const waited = `within ${service.startSeconds} s`;
-    if (last.answer === 'unhealthy') {
-      return this.#failure(
-        'unhealthy',
-        `It listens, but ${service.health ?? '/'} ${last.detail} instead of 2xx or 3xx ${waited}. Look at its last lines, or raise start in slipway.yaml.`,
-      );
-    }
-    const others = this.record.pid === null ? [] : portsOf(treeOf(this.record.pid));
-    const instead = others.length > 0 ? ` It listens on ${others.join(', ')} instead.` : '';
-    return this.#failure(
-      'port-closed',
-      `It did not open the port in PORT (${port}) on 127.0.0.1 ${waited}.${instead} Let it listen on process.env.PORT (the variable PORT), on all addresses.`,
-    );
-  }
-
-  #lost(service: PlannedService, last: Probe): Failure {
-    const how = last.answer === 'unhealthy' ? `${service.health ?? '/'} ${last.detail}` : 'its port is closed';
-    return this.#failure('unhealthy', `It was ready, but stopped answering: ${how}. It is started again.`);
-  }
-
   async #onEnd(run: number, code: number | null, signalName: NodeJS.Signals | null): Promise<void> {
     if (this.#run !== run || this.#left) return;
     // Orphans would hold the port and the output of the next run.
     killLeftovers(this.id, this.record.pid);
     await boundedBy(500, this.#output?.ended ?? Promise.resolve());
     if (this.#run !== run) return;
-    this.#fail(run, this.#howItEnded(code, signalName));
-  }
-
-  #howItEnded(exitCode: number | null, signalName: NodeJS.Signals | null): Failure {
-    const facts = { exitCode, signal: signalName ?? signalIn(exitCode) };
-    if (exitCode === 126 || exitCode === 127) {
-      const problem = exitCode === 127 ? 'was not found' : "can't be executed";
-      return this.#failure(
-        'command-missing',
-        `The shell says that a command in "${this.spec.process.run}" ${problem} (exit code ${exitCode}). Check run in slipway.yaml, and that build made it.`,
-        facts,
-      );
-    }
-    if (this.#output?.tail(20).some((line) => line.includes('EADDRINUSE'))) {
-      return this.#failure(
-        'crashed',
-        `It ended because its port was taken (EADDRINUSE). It is started again with another port; if this repeats, it does not listen on the port in PORT.`,
-        facts,
-      );
-    }
-    const how =
-      facts.signal !== null
-        ? `by ${facts.signal}`
-        : exitCode === null
-          ? 'while no agent watched it'
-          : `with exit code ${exitCode}`;
-    return this.#failure(
-      'crashed',
-      `It ended by itself ${how}. A ${this.spec.kind} must keep running; look at its last lines.`,
-      facts,
+    this.#fail(
+      run,
+      this.#failure(ended(this.spec.kind, this.spec.process.run, code, signalName, this.#output?.tail(20) ?? [])),
     );
   }
 
-  #failure(code: FailureCode, message: string, facts: Partial<Pick<Failure, 'exitCode' | 'signal'>> = {}): Failure {
-    return { code, message, exitCode: null, signal: null, lastLines: this.#output?.tail(20) ?? [], ...facts };
+  #failure(reason: Reason): Failure {
+    return { exitCode: null, signal: null, lastLines: this.#output?.tail(20) ?? [], ...reason };
   }
 
   #fail(run: number, failure: Failure): void {
@@ -503,12 +438,6 @@ export class Instance {
   members(): number[] {
     return membersOf(this.id, this.record.pid);
   }
-}
-
-/** A shell tells the end of its command by a signal as 128 and the signal's number. */
-function signalIn(exitCode: number | null): string | null {
-  if (exitCode === null || exitCode <= 128) return null;
-  return Object.entries(constants.signals).find(([, number]) => number === exitCode - 128)?.[0] ?? null;
 }
 
 async function boundedBy(ms: number, promise: Promise<void>): Promise<void> {

@@ -13,11 +13,12 @@ import {
   type Observation,
   type Plan,
 } from '@slipway/engine';
-import { Environment, type EnvironmentRecord } from './environment.ts';
+import { Environment } from './environment.ts';
 import { execBeside, instanceFor } from './exec.ts';
 import { readJson } from './files.ts';
 import type { Host } from './host.ts';
 import { Jobs } from './jobs.ts';
+import type { EnvironmentRecord } from './record.ts';
 import { everyMark, signal as send } from './procfs.ts';
 import { SleepTimer } from './sleep.ts';
 
