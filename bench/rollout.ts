@@ -8,7 +8,9 @@ import { get, pause, RunningSlipway } from './slipway/running.ts';
  * but 200; a WebSocket fails when it is cut without a close frame, or when an echo gets lost before that.
  */
 const ROLLOUTS = 50;
-const CONNECTIONS = 16;
+const CONNECTIONS = 24;
+/** Between two rollouts, so that the slow requests of several releases are in flight beside each other for more than their own length. */
+const PAUSE_MS = 500;
 const SOCKETS = 10;
 const SLOW = 5;
 const SLOW_SECONDS = 20;
@@ -88,6 +90,7 @@ export default async function rollout(): Promise<Measured> {
       await repository.commit({ 'text.txt': `release ${number}` }, `Rollout ${number}`);
       await repository.push();
       await slipway.secondsUntil(host, (body) => body === `release ${number}`);
+      await pause(PAUSE_MS);
       if (number % 10 === 0) progress(`${number} rollouts: ${JSON.stringify(tally)}`);
     }
     stop.abort();
@@ -114,7 +117,7 @@ async function requests(port: number, agent: Agent, tally: Tally, signal: AbortS
   while (!signal.aborted) {
     await one(port, agent, '/', tally);
     tally.requests += 1;
-    await pause(10);
+    await pause(5);
   }
 }
 
