@@ -1,8 +1,9 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import type { ConformanceSetup } from '@slipway/engine/conformance';
 import { freePort, temporaryFolder, waitFor } from '@slipway/testing';
 import { createMachineEngine } from '../engine.ts';
@@ -102,6 +103,8 @@ export async function agentUnderTest(options: { folder?: string } = {}): Promise
     async dispose() {
       await engine.shutDown();
       current().kill('SIGKILL');
+      // Jobs seal folders; whoever removes them later is not root everywhere.
+      await promisify(execFile)('chmod', ['-R', 'u+rwX', root]).catch(() => undefined);
     },
   };
 }

@@ -163,14 +163,9 @@ export function listenerOf(port: number, pids: readonly number[]): 'ours' | 'for
     return 'unknown';
   }
   if (inodes.size === 0) return 'nobody';
-  let readable = false;
-  for (const pid of pids) {
-    const sockets = socketsOf(pid);
-    if (sockets === null) continue;
-    readable = true;
-    if (sockets.some((inode) => inodes.has(inode))) return 'ours';
-  }
-  return readable ? 'foreign' : 'unknown';
+  const sockets = pids.map(socketsOf);
+  if (sockets.some((own) => own?.some((inode) => inodes.has(inode)))) return 'ours';
+  return sockets.includes(null) ? 'unknown' : 'foreign';
 }
 
 /** Ports that processes listen on, to tell people which port their app opened instead of the wanted one. */
@@ -222,8 +217,9 @@ function socketsOf(pid: number): string[] | null {
       }
     }
     return inodes;
-  } catch {
-    return null;
+  } catch (error) {
+    // A process that has ended holds nothing; one that hides its files may hold anything.
+    return codeOf(error) === 'EACCES' ? null : [];
   }
 }
 

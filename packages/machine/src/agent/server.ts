@@ -71,13 +71,7 @@ export class AgentServer {
   async start(path: string): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
-      // Closed to others from its first instant.
-      const mask = process.umask(0o177);
-      try {
-        this.#server.listen(path, resolve);
-      } finally {
-        process.umask(mask);
-      }
+      this.#server.listen(path, resolve);
     });
     protectSocket(path);
   }
