@@ -32,6 +32,9 @@ export interface Forge {
    */
   checkout(app: string, sha: string, folder: string): Promise<Checkout>;
 
+  /** Housekeeping of a repository, which may take minutes; called about once a day. Pushes and reads go on meanwhile. */
+  maintain(app: string): Promise<void>;
+
   /** Says on the commit what Slipway did with it. A forge without a place for it keeps nothing. */
   postStatus(app: string, sha: string, status: CommitStatus): Promise<void>;
 }

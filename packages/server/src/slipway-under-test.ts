@@ -40,8 +40,9 @@ export class SlipwayUnderTest {
     this.postgres = postgres;
   }
 
-  static async start(options: { postgres?: 'shared' | 'own' } = {}): Promise<SlipwayUnderTest> {
-    const [home, port, routerPort] = await Promise.all([temporaryFolder(), freePort(), freePort()]);
+  static async start(options: { postgres?: 'shared' | 'own'; home?: string } = {}): Promise<SlipwayUnderTest> {
+    const home = options.home ?? (await temporaryFolder());
+    const [port, routerPort] = await Promise.all([freePort(), freePort()]);
     const own = options.postgres === 'own' ? await startPostgres(home) : null;
     const { url: databaseUrl } = own ?? (await testDatabase());
     const token = `slw_${randomBytes(32).toString('base64url')}`;

@@ -37,6 +37,9 @@ export const expireTask = taskKind({ name: 'expire', payload: z.object({ environ
 /** Deletes artifacts that no kept release needs. */
 export const collectTask = taskKind({ name: 'collect', payload: z.object({ appId: z.string() }), losses });
 
+/** Housekeeping of an app's repository. */
+export const maintainTask = taskKind({ name: 'maintain', payload: z.object({ app: z.string() }), losses });
+
 /** Tasks that change one environment run one at a time, in order. */
 export function environmentKey(environmentId: string): string {
   return `environment:${environmentId}`;

@@ -13,6 +13,7 @@ export interface Console {
 
 const told = new Set([
   'commit.invalid',
+  'commit.waiting',
   'pull-request.opened',
   'pull-request.closed',
   'environment.removal-waits',

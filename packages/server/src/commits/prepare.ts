@@ -1,10 +1,11 @@
+import { SlipwayError } from '@slipway/app';
 import type { Attempt } from '@slipway/queue';
 import type { Context } from '../context.ts';
 import { commitColumns, type CheckRunRow, type CommitRow } from '../database/records.ts';
 import { row, transaction } from '../database/sql.ts';
 import { makeArtifact } from '../releases/artifact.ts';
 import { checkTask } from '../tasks.ts';
-import { commitSettled, failCommit } from './settle.ts';
+import { commitSettled, failCommit, sayWaiting } from './settle.ts';
 
 /**
  * Checks a commit out, builds it and starts its checks.
@@ -32,7 +33,13 @@ export async function prepareCommit(
   if (!commit?.definition || !['preparing', 'checking'].includes(commit.state)) return;
   const { definition } = commit;
 
-  const artifact = await makeArtifact(context, { ...payload, tree: commit.tree, definition }, attempt.signal);
+  const artifact = await makeArtifact(context, { ...payload, tree: commit.tree, definition }, attempt.signal).catch(
+    async (error: unknown) => {
+      if (error instanceof SlipwayError && error.kind === 'transient')
+        await sayWaiting(context, payload, error.message);
+      throw error;
+    },
+  );
   if (!artifact.ok) {
     await failCommit(context, payload.appId, payload.sha, artifact.reason);
     return;

@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts';
 import { row, rows, transaction } from '../database/sql.ts';
 import { rolloutColumns, rolloutTable, type RolloutRow } from '../database/records.ts';
+import { announceEnvironment, appendEvent } from '../events/append.ts';
 import { wakeRollout } from '../rollouts/create.ts';
 
 /**
@@ -51,4 +52,29 @@ export async function failCommit(context: Context, appId: string, sha: string, r
     reason,
   ]);
   await commitSettled(context, appId, sha);
+}
+
+/** A passing fault holds a commit up: whoever waits for it is told why, once for each reason. */
+export async function sayWaiting(
+  context: Context,
+  { appId, sha }: { appId: string; sha: string },
+  reason: string,
+): Promise<void> {
+  const step = `waits, because ${reason}`;
+  const changed = await rows<{ environmentId: string }>(
+    context.pool,
+    `update rollout set step = $3 where app_id = $1 and sha = $2 and state = 'waiting' and phase = 'checks' and step <> $3
+     returning environment_id as "environmentId"`,
+    [appId, sha, step],
+  );
+  for (const { environmentId } of changed) {
+    await appendEvent(context.pool, {
+      kind: 'commit.waiting',
+      appId,
+      environmentId,
+      sha,
+      message: `${sha.slice(0, 8)} waits: ${reason} It is tried again until it works.`,
+    });
+    await announceEnvironment(context.pool, environmentId);
+  }
 }

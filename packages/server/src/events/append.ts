@@ -8,6 +8,7 @@ export type EventKind =
   | 'branch.pushed'
   | 'branch.deleted'
   | 'commit.invalid'
+  | 'commit.waiting'
   | 'pull-request.opened'
   | 'pull-request.updated'
   | 'pull-request.closed'
