@@ -8,7 +8,16 @@ import type { Context } from './context.ts';
 import { expireEnvironment, removeEnvironment } from './environments/remove.ts';
 import { collectArtifacts } from './releases/collect.ts';
 import { advanceRollout, failRollout } from './rollouts/rollout.ts';
-import { checkTask, collectTask, expireTask, prepareTask, removeTask, rolloutTask, synchronizeTask } from './tasks.ts';
+import {
+  checkTask,
+  collectTask,
+  expireTask,
+  maintainTask,
+  prepareTask,
+  removeTask,
+  rolloutTask,
+  synchronizeTask,
+} from './tasks.ts';
 
 /** A passing fault is tried again this often, with a growing pause, before the thing it is about is given up with a reason. */
 const mostTries = 30;
@@ -66,6 +75,7 @@ export function registerWork(context: Context): void {
   );
   work(removeTask, (payload) => removeEnvironment(context, payload), light);
   work(expireTask, (payload) => expireEnvironment(context, payload), light);
+  work(maintainTask, ({ app }) => context.forge.maintain(app), heavy);
   work(collectTask, (payload) => collectArtifacts(context, payload), light);
 }
 

@@ -10,7 +10,7 @@ import {
 } from '../database/records.ts';
 import { row, rows, theRow, transaction, type Database } from '../database/sql.ts';
 import { announceEnvironment, appendEvent } from '../events/append.ts';
-import { collectTask } from '../tasks.ts';
+import { collectTask, maintainTask } from '../tasks.ts';
 
 /** The only statements that change a rollout's state or phase. Each checks the state it comes from, so a late writer changes nothing. */
 
@@ -221,7 +221,12 @@ export async function succeed(context: Context, rollout: RolloutRow, release: Re
     await context.queue.enqueue(
       collectTask,
       { appId: rollout.appId },
-      { client, unique: `collect:${rollout.appId}`, runAt: Date.now() + 60_000 },
+      { client, unique: `collect:${rollout.appId}`, delaySeconds: 60 },
+    );
+    await context.queue.enqueue(
+      maintainTask,
+      { app: rollout.app },
+      { client, unique: `maintain:${rollout.app}`, delaySeconds: 24 * 3600 },
     );
   });
 }
