@@ -6,4 +6,4 @@ export { ownPostgres } from './own-postgres.ts';
 export { freePort } from './port.ts';
 export { startProcess } from './process.ts';
 export type { ProcessOptions, TestProcess } from './process.ts';
-export { waitFor } from './wait-for.ts';
+export { waitFor, waitUntilStill } from './wait-for.ts';

@@ -27,3 +27,26 @@ export async function waitFor<T>(
     await delay(pause);
   }
 }
+
+/**
+ * Waits until `read` has given the same value for `milliseconds`: something that went on has come to rest.
+ *
+ * @returns That value.
+ * @throws {Error} when it still changes after `seconds` (default 10).
+ */
+export async function waitUntilStill(
+  read: () => number,
+  options: { what: string; milliseconds?: number; seconds?: number },
+): Promise<number> {
+  let last = Number.NaN;
+  let since = 0;
+  await waitFor(
+    () => {
+      const now = read();
+      if (now !== last) [last, since] = [now, performance.now()];
+      return performance.now() - since >= (options.milliseconds ?? 200);
+    },
+    { what: `${options.what} to come to rest`, ...(options.seconds === undefined ? {} : { seconds: options.seconds }) },
+  );
+  return last;
+}

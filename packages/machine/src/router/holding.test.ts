@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { expect, test } from 'vitest';
-import { waitFor } from '@slipway/testing';
+import { waitFor, waitUntilStill } from '@slipway/testing';
 import type { Router } from './router.ts';
 import {
   ask,
@@ -144,15 +144,7 @@ test('the body of a held upload stays with the client', async () => {
   upload.on('drain', more);
   more();
   await held(router, 1);
-  let before = -1;
-  await waitFor(
-    async () => {
-      before = sent;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      return sent === before;
-    },
-    { what: 'the client to be held back' },
-  );
+  await waitUntilStill(() => sent, { what: 'the client' });
   expect(sent).toBeLessThan(total);
   router.set('a/x', tableOf(backend));
   expect(await answer).toBe(String(total));

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Agent, request, type IncomingMessage, type ServerResponse } from 'node:http';
 import { expect, test } from 'vitest';
-import { waitFor } from '@slipway/testing';
+import { waitFor, waitUntilStill } from '@slipway/testing';
 import { Router } from './router.ts';
 import {
   ask,
@@ -259,16 +259,8 @@ test('a client that is slow to read holds the backend back', async () => {
   const client = new RawClient(router.port);
   client.socket.pause();
   client.send('GET / HTTP/1.1\r\nHost: app.test\r\n\r\n');
-  let before = -1;
-  await waitFor(
-    async () => {
-      const same = written === before && written > 0;
-      before = written;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      return same && written === before;
-    },
-    { what: 'the backend to be held back' },
-  );
+  await waitFor(() => written > 0, { what: 'the backend to answer' });
+  await waitUntilStill(() => written, { what: 'the backend' });
   expect(written).toBeLessThan(64 * 1024 * 1024);
 });
 
@@ -286,15 +278,7 @@ test('a backend that is slow to read holds the client back', async () => {
   upload.on('drain', more);
   more();
   await waitFor(() => begun !== null, { what: 'the upload to begin' });
-  let before = -1;
-  await waitFor(
-    async () => {
-      before = sent;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      return sent === before;
-    },
-    { what: 'the client to be held back' },
-  );
+  await waitUntilStill(() => sent, { what: 'the client' });
   expect(sent).toBeLessThan(64 * 1024 * 1024);
   upload.destroy();
 });
