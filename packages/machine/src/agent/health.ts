@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import type { listenerOf } from './procfs.ts';
 
 /**
  * | answer | meaning |
@@ -55,6 +56,8 @@ const firstProbeAfter = 10;
 const slowestProbe = 250;
 const liveEvery = 10_000;
 const missesAllowed = 3;
+/** Looks in a row that may not tell whose the port is, before it is believed. */
+const hiddenLooks = 15;
 
 /** Watches one process from its start. Everything it finds goes to one of the callbacks; `stop` ends it at once. */
 export interface HealthWatch {
@@ -66,8 +69,8 @@ export interface HealthOptions {
   path: string | null;
   /** Milliseconds from now until {@link HealthOptions.onLate}; null: it was healthy before, any failure to answer is a miss. */
   startWithin: number | null;
-  /** Asked once the port answers: false when the listener is somebody else's. */
-  isOurs: () => boolean;
+  /** Asked once the port answers. While the kernel's table does not show the listener (`nobody`), it is probed again. */
+  listener: () => ReturnType<typeof listenerOf>;
   onReady: () => void;
   onForeign: () => void;
   onLate: (last: Probe) => void;
@@ -81,6 +84,7 @@ export function watchHealth(options: HealthOptions): HealthWatch {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let misses = 0;
+  let hidden = 0;
   const again = (ms: number, next: () => Promise<void>): void => {
     timer = setTimeout(() => void next(), ms);
   };
@@ -89,8 +93,11 @@ export function watchHealth(options: HealthOptions): HealthWatch {
     const left = (options.startWithin ?? 0) - (performance.now() - began);
     const found = await probe(options.port, options.path, Math.max(250, Math.min(5000, left)));
     if (stopped) return;
-    if (found.answer === 'healthy') {
-      if (!options.isOurs()) return options.onForeign();
+    const listener = found.answer === 'healthy' ? options.listener() : 'nobody';
+    if (listener === 'foreign') return options.onForeign();
+    // The kernel hides the files of a process that is just ending, too: only what stays hidden is believed.
+    hidden = listener === 'unknown' ? hidden + 1 : 0;
+    if (listener === 'ours' || hidden >= hiddenLooks) {
       options.onReady();
       return again(liveEvery, living);
     }

@@ -310,7 +310,7 @@ export class Instance {
         port,
         path: service.health,
         startWithin: service.startSeconds * 1000,
-        isOurs: () => record.pid === null || listenerOf(port, treeOf(record.pid)) !== 'foreign',
+        listener: () => listenerOf(port, record.pid === null ? [] : treeOf(record.pid)),
         onReady: current(() => this.#become('ready')),
         onForeign: current(() => {
           this.#fail(run, this.#failure(portTaken(port)));

@@ -165,7 +165,7 @@ export function listenerOf(port: number, pids: readonly number[]): 'ours' | 'for
   if (inodes.size === 0) return 'nobody';
   const sockets = pids.map(socketsOf);
   if (sockets.some((own) => own?.some((inode) => inodes.has(inode)))) return 'ours';
-  return sockets.includes(null) ? 'unknown' : 'foreign';
+  return sockets.length > 0 && sockets.every((own) => own === null) ? 'unknown' : 'foreign';
 }
 
 /** Ports that processes listen on, to tell people which port their app opened instead of the wanted one. */
