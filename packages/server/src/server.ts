@@ -2,10 +2,10 @@ import { createServer, type Server as HttpServer } from 'node:http';
 import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { getRequestListener } from '@hono/node-server';
-import { messageOf, SlipwayError } from '@slipway/app';
+import { SlipwayError } from '@slipway/app';
 import { GitForge, serveGit } from '@slipway/forge';
 import { createMachineEngine } from '@slipway/machine';
-import { connectPool, migrate, Queue } from '@slipway/queue';
+import { connectPool, migrate, Queue, type QueueEvent } from '@slipway/queue';
 import { acceptAdminToken } from './access/tokens.ts';
 import { createApi } from './api/api.ts';
 import { ExecSockets } from './api/exec.ts';
@@ -15,7 +15,7 @@ import { Fleet } from './environments/fleet.ts';
 import { Reconciler } from './environments/reconcile.ts';
 import { Changes } from './events/changes.ts';
 import { sweepArtifacts } from './releases/collect.ts';
-import { synchronizeTask } from './tasks.ts';
+import { resumeOpenWork } from './resume.ts';
 import { registerWork } from './work.ts';
 
 export interface ServerOptions {
@@ -86,7 +86,7 @@ export class Server {
     this.#releasers.push(() => pool.end());
     await migrate(pool, { schema: 'slipway', folder: path.join(import.meta.dirname, 'database', 'migrations') });
 
-    const queue = new Queue({ pool });
+    const queue = new Queue({ pool, onEvent: (event) => logQueueEvent(event, log) });
     await queue.migrate();
 
     const data = await makeDataFolder(options.dataFolder);
@@ -123,7 +123,8 @@ export class Server {
     if (options.adminTokenFile !== undefined)
       await acceptAdminToken(pool, (await readFile(options.adminTokenFile, 'utf8')).trim());
 
-    await sweepArtifacts(context);
+    // A worker beside a server must not take what that one is just making for a leftover.
+    if (options.role !== 'worker') await sweepArtifacts(context);
     const reconciler = new Reconciler(context);
     await reconciler.start();
     this.#releasers.push(() => reconciler.stop());
@@ -132,9 +133,8 @@ export class Server {
     await queue.start();
     this.#releasers.push(() => queue.stop());
 
-    // A push whose process died before it was recorded, and one that came while the database was gone.
-    await repairPushes(context);
-    this.#releasers.push(changes.onReconnected(() => void repairPushes(context)));
+    await resumeOpenWork(context);
+    this.#releasers.push(changes.onReconnected(() => void resumeOpenWork(context)));
 
     if (options.role !== 'worker') await this.#listen(context, forge);
   }
@@ -186,13 +186,9 @@ export async function runServer(options: ServerOptions): Promise<void> {
   await server.stop();
 }
 
-async function repairPushes(context: Context): Promise<void> {
-  try {
-    for (const app of await context.forge.repositories())
-      await context.queue.enqueue(synchronizeTask, { app }, { unique: `synchronize:${app}` });
-  } catch (error) {
-    context.log(`repositories could not be compared with what is recorded: ${messageOf(error)}`);
-  }
+/** Retries are told by the task itself; the rest an operator may have to know. */
+function logQueueEvent(event: QueueEvent, log: (message: string) => void): void {
+  if (event.event !== 'retry' && event.event !== 'connected') log(`queue: ${JSON.stringify(event)}`);
 }
 
 /** Real path, because the users apps run as may not be allowed through a link in somebody's home. */

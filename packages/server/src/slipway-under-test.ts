@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import path from 'node:path';
+import { createMachineEngine } from '@slipway/machine';
 import { EmbeddedPostgres } from '@slipway/postgres';
 import { Client } from 'pg';
 import { onTestFinished } from 'vitest';
@@ -61,6 +62,9 @@ export class SlipwayUnderTest {
       `import { runAgent } from '@slipway/machine';
        await runAgent(${JSON.stringify({ folder: path.join(this.home, 'agent'), routerHost: '127.0.0.1', routerPort: this.routerPort, domain: 'localhost' })});`,
     );
+    // Runs before the agent is killed at the end of the test: its apps are no children of the test.
+    const engine = createMachineEngine({ folder: path.join(this.home, 'agent') });
+    onTestFinished(() => engine.shutDown().catch(() => undefined));
     await waitFor(async () => await answers(`http://127.0.0.1:${this.routerPort}/`), {
       what: `the router; the agent says: ${this.agent.output()}`,
       seconds: 20,

@@ -59,10 +59,10 @@ export class Fleet {
     return () => this.#emitter.off('change', listener);
   }
 
-  /** Takes a status that came as an answer, before the stream tells it. */
+  /** Takes the status that came as the answer to a new plan, unless the stream, which goes on telling, was quicker. */
   note(status: EnvironmentStatus): void {
     const known = this.#statuses.get(status.environment);
-    if (known && known.generation > status.generation) return;
+    if (known && known.generation >= status.generation) return;
     this.#statuses.set(status.environment, status);
     this.#emitter.emit('change', status.environment, status);
   }

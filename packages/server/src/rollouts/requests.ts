@@ -8,6 +8,7 @@ import { announceEnvironment } from '../events/append.ts';
 import { prepareKey, prepareTask } from '../tasks.ts';
 import { createRollout } from './create.ts';
 import { refuseOlder } from './eligibility.ts';
+import { findRelease } from './plan.ts';
 import { endRollout, loadRollout } from './transitions.ts';
 
 /** What people ask for: each is refused with a reason before anything is recorded, or becomes a rollout. */
@@ -99,6 +100,15 @@ export async function requestPromotion(
       hint: `Push to its branch first; slipway status ${environment.app}/${from}`,
     });
   await refuseOlder(context, environment, source.sha);
+  const current = await findRelease(context, environment.appId, environment.currentRelease ?? 0);
+  if (current?.release.sha === source.sha)
+    throw new SlipwayError(
+      'conflict',
+      `${environment.name} runs what ${from} runs already: ${source.sha.slice(0, 8)}.`,
+      {
+        hint: `Push something new to ${from} first; slipway status ${environment.app}`,
+      },
+    );
   return await transaction(
     context.pool,
     async (client) =>
