@@ -5,6 +5,7 @@ import { socketPath } from '@slipway/machine/socket';
 import { ask } from './ask.ts';
 import type { Part } from './part.ts';
 import { postgresPart } from './postgres-part.ts';
+import { findProcess, isRunning } from './process-identity.ts';
 import { processPart } from './process-part.ts';
 import { readState, writeState, type PartName, type PartRecord } from './state.ts';
 import { trustedJson } from '../trusted-json.ts';
@@ -60,7 +61,7 @@ export function makeParts(options: PartsOptions): Parts {
       title: 'agent',
       entry,
       nodeFlags: NODE_FLAGS,
-      args: ['agent', '--home', options.home, '--router-port', String(options.routerPort)],
+      args: [...partArguments('agent', options.home), '--router-port', String(options.routerPort)],
       variables: () => ({}),
       log: join(files.logs, 'agent.log'),
       cache: files.cache,
@@ -76,7 +77,7 @@ export function makeParts(options: PartsOptions): Parts {
       title: 'control plane',
       entry,
       nodeFlags: NODE_FLAGS,
-      args: ['server', '--home', options.home, ...ports],
+      args: [...partArguments('server', options.home), ...ports],
       variables: () => ({ DATABASE_URL: options.databaseUrl ?? postgres?.url() ?? '' }),
       log: join(files.logs, 'server.log'),
       cache: files.cache,
@@ -85,6 +86,30 @@ export function makeParts(options: PartsOptions): Parts {
       graceSeconds: SERVER_STOP_SECONDS,
     }),
   };
+}
+
+/**
+ * Records what an `up` started and was killed before it had recorded it: else it would hold its port and folder against its
+ * successor for ever. What is recorded here is replaced when it is started, and ended by `down`.
+ */
+export function recordStrays({ home, entry, data }: Pick<PartsOptions, 'home' | 'entry' | 'data'>): void {
+  const commands: Record<PartName, string[]> = {
+    postgres: ['-D', join(data, 'postgres', 'data')],
+    agent: [...NODE_FLAGS, entry, ...partArguments('agent', home)],
+    server: [...NODE_FLAGS, entry, ...partArguments('server', home)],
+  };
+  for (const name of ['postgres', 'agent', 'server'] as const) {
+    const record = recordOf(filesOf(home).up, name);
+    const known = record.read();
+    if (known !== undefined && isRunning(known)) continue;
+    const stray = findProcess(commands[name]);
+    if (stray !== null) record.write({ ...stray, start: '' });
+  }
+}
+
+/** How the command line of a part begins. */
+function partArguments(name: 'agent' | 'server', home: string): string[] {
+  return [name, '--home', home];
 }
 
 function recordOf(file: string, name: PartName) {

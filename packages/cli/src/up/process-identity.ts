@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode } from '../error-code.ts';
 
@@ -54,6 +54,25 @@ export async function goneWithin(process_: ProcessIdentity, seconds: number): Pr
     await delay(POLL_MILLISECONDS);
   }
   return true;
+}
+
+/** A process whose command line holds these arguments in a row; null when none runs, or where there is no /proc. */
+export function findProcess(args: string[]): ProcessIdentity | null {
+  if (process.platform !== 'linux') return null;
+  const row = `\0${args.join('\0')}\0`;
+  for (const name of readdirSync('/proc')) {
+    if (/^\d+$/.test(name) && readCommandLine(name).includes(row)) return identify(Number(name));
+  }
+  return null;
+}
+
+/** Arguments, each with a zero after it; empty when it has just ended. */
+function readCommandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 /** Ended between the look and the signal: that is what was wanted. */

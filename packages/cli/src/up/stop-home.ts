@@ -1,7 +1,7 @@
 import { existsSync, realpathSync, rmSync } from 'node:fs';
 import { filesOf } from '../home.ts';
 import { lockOwner, releaseLock, takeLock } from './lock.ts';
-import { makeParts } from './parts.ts';
+import { makeParts, recordStrays } from './parts.ts';
 import { endProcess, goneWithin, isRunning } from './process-identity.ts';
 import { readState } from './state.ts';
 
@@ -22,13 +22,16 @@ export async function stopHome(home: string, entry: string): Promise<'stopped' |
   }
   if (takeLock(files.lock) !== null) return stopHome(home, entry);
   try {
+    if (!existsSync(files.data)) return 'nothing-runs';
+    const data = realpathSync(files.data);
+    recordStrays({ home, entry, data });
     const state = readState(files.up);
     const left = Object.values(state.parts).filter((record) => isRunning(record));
-    if (left.length === 0 || !existsSync(files.data)) return 'nothing-runs';
+    if (left.length === 0) return 'nothing-runs';
     const { postgres, agent, server } = makeParts({
       home,
       entry,
-      data: realpathSync(files.data),
+      data,
       port: state.port ?? 0,
       routerPort: state.routerPort ?? 0,
       databaseUrl: null,

@@ -6,7 +6,7 @@ import { prepareHome, type PreparedHome } from './folders.ts';
 import { lockOwner, releaseLock, takeLock } from './lock.ts';
 import { capLog } from './log-file.ts';
 import { KeptPart, type Part } from './part.ts';
-import { makeParts, type Parts } from './parts.ts';
+import { makeParts, recordStrays, type Parts } from './parts.ts';
 import { choosePort } from './ports.ts';
 import { isRunning } from './process-identity.ts';
 import { readState, writeState } from './state.ts';
@@ -61,6 +61,7 @@ export async function supervise(
   if (takeLock(files.lock) !== null) return 'already-running';
   try {
     if (prepared.note !== null) report.note(prepared.note);
+    recordStrays({ ...request, data: prepared.data });
     const ports = await choosePorts(request, report);
     const parts = makeParts({ ...request, ...ports, data: prepared.data });
     const ready = async () => {
