@@ -1,5 +1,5 @@
 // The router of the machine engine in a process of its own, as the agent runs it, in front of one backend.
-import { Router } from '../../packages/machine/src/router/router.ts';
+import { Router } from '@slipway/machine/router';
 
 const [port, backendPort] = process.argv.slice(2).map(Number);
 if (port === undefined || backendPort === undefined) throw new Error('usage: router.ts PORT BACKEND-PORT');
