@@ -42,5 +42,5 @@ test('previews inherit from config/preview.yaml, and a name never leaves the fol
   expect(configPaths('staging', 'branch')).toEqual(['config/staging.yaml']);
   expect(configPaths('pr-12', 'pull-requests')).toEqual(['config/preview.yaml', 'config/pr-12.yaml']);
   expect(configPaths('preview', 'pull-requests')).toEqual(['config/preview.yaml']);
-  expect(() => configPaths('../secrets/x', 'branch')).toThrow('expected lower-case letters');
+  expect(() => configPaths('../secrets/x', 'branch')).toThrow('expected a name of lower-case letters');
 });

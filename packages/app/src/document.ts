@@ -10,6 +10,10 @@ export interface Issue {
   path: Path;
   at: 'key' | 'value';
   message: string;
+  /** The keys that any one of would have prevented this. */
+  lacks?: Path[];
+  /** The key that was most likely meant by an unknown one. */
+  meant?: Path;
 }
 
 export interface YamlDocument {

@@ -2,7 +2,7 @@ export type { App, Check, Database, Environment, Job, Lane, Problem, Replicas, S
 export { configPaths, parseConfig, resolveConfig } from './config.ts';
 export { messageOf, SlipwayError } from './errors.ts';
 export type { ErrorKind } from './errors.ts';
-export { nameProblem, toLabel } from './names.ts';
+export { appNameProblem, nameProblem, toLabel } from './names.ts';
 export { nearest } from './nearest.ts';
 export { formatProblem, parseApp } from './parse.ts';
 export type { ParsedApp } from './parse.ts';

@@ -121,6 +121,31 @@ describe('mistakes', () => {
     ]);
   });
 
+  test.each([
+    ['app: ab\nservices: { w: { rnu: x } }', 'slipway.yaml:2:18 services.w.rnu: unknown key "rnu"', '"run"'],
+    ['ap: ab\nservices: { w: { run: x } }', 'slipway.yaml:1:1 ap: unknown key "ap"', '"app"'],
+    ['app: ab\nservces: { w: { run: x } }', 'slipway.yaml:2:1 servces: unknown key "servces"', '"services"'],
+    [
+      'app: ab\njobs: { j: { run: x } }\nenvironments: { a: { brnch: x } }',
+      'environments.a.brnch: unknown key "brnch"',
+      '"branch"',
+    ],
+  ])('a misspelt key is told once, not as missing, too: %j', (text, beginning, meant) => {
+    const found = problems(text);
+    expect(found).toHaveLength(1);
+    expect(found[0]).toContain(beginning);
+    expect(found[0]).toContain(`did you mean ${meant}?`);
+  });
+
+  test('a misspelt key does not hide that another one is missing', () => {
+    expect(problems('services: { w: { prot: 80 }, v: { rnu: x } }')).toMatchObject([
+      expect.stringContaining('app: is missing'),
+      expect.stringContaining('services.w.run: is missing'),
+      expect.stringContaining('unknown key "prot"'),
+      expect.stringContaining('unknown key "rnu"'),
+    ]);
+  });
+
   test.each<[string, string, string]>([
     // [what is added to the smallest file or the whole file when it begins with app:, position, part of the message]
     ['app: shop\nservces: {}\njobs: { j: { run: x } }', '2:1', 'did you mean "services"'],
@@ -209,7 +234,6 @@ describe('mistakes', () => {
     const found = problems('app: A\nservices:\n  web: { runn: x, size: { cpu: no } }\nworkres: {}\nsecrets: [PORT]');
     expect(found.map((line) => line.split(' ')[0])).toEqual([
       'slipway.yaml:1:6',
-      'slipway.yaml:3:3',
       'slipway.yaml:3:10',
       'slipway.yaml:3:32',
       'slipway.yaml:4:1',

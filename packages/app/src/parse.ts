@@ -38,7 +38,7 @@ export function parseApp(text: string, options: { file?: string; defaultBranch?:
   const parsed = fileSchema.safeParse(root);
   const issues = [...(parsed.success ? [] : schemaIssues(parsed.error.issues, root)), ...brokenRules(root)];
   if (parsed.success) issues.push(...smallerFallbacks(withDefaults(parsed.data, null)));
-  const all = [...problems, ...issues.map((issue) => document.problem(issue))];
+  const all = [...problems, ...withoutMisspelt(issues).map((issue) => document.problem(issue))];
   if (!parsed.success || all.length > 0) return { ok: false, problems: inOrder(all) };
   return { ok: true, app: withDefaults(parsed.data, options.defaultBranch ?? null) };
 }
@@ -85,13 +85,21 @@ function smallerFallbacks(app: App): Issue[] {
   return issues;
 }
 
+/** A required key that is there, but misspelt, is told once: as what was found, not as what is missing. */
+function withoutMisspelt(issues: Issue[]): Issue[] {
+  const meant = new Set(issues.flatMap((issue) => (issue.meant ? [JSON.stringify(issue.meant)] : [])));
+  return issues.filter(({ lacks = [] }) => !lacks.some((path) => meant.has(JSON.stringify(path))));
+}
+
 function schemaIssues(issues: readonly z.core.$ZodIssue[], root: Mapping): Issue[] {
   return issues.flatMap((issue): Issue[] => {
     if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(issue.path, key));
     // The only union is `host`: one name or a list of them.
     if (issue.code === 'invalid_union') return schemaIssues(matching(issue, valueAt(root, issue.path)), root);
-    if (issue.code !== 'invalid_type') return [{ path: issue.path, at: 'value', message: issue.message }];
-    const found = describe(valueAt(root, issue.path));
+    const value = valueAt(root, issue.path);
+    const lacks = value === undefined ? [issue.path] : [];
+    if (issue.code !== 'invalid_type') return [{ path: issue.path, at: 'value', message: issue.message, lacks }];
+    const found = describe(value);
     return [
       {
         path: issue.path,
@@ -149,6 +157,7 @@ function unknownKey(path: Path, key: string): Issue {
     path: [...path, key],
     at: 'key',
     message: `unknown key ${quote(key)}, expected one of ${oneOf(keys, 20)}${hint}`,
+    ...(near === null ? {} : { meant: [...path, near] }),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Issue, Path } from './document.ts';
-import { addressVariable, nameProblem, quote, variableProblem } from './names.ts';
+import { addressVariable, nameProblem, quote, reservedProblem, variableProblem } from './names.ts';
 import { nearest } from './nearest.ts';
 import { percentage } from './units.ts';
 
@@ -52,9 +52,8 @@ function suggestion(name: string, candidates: Iterable<string>): string {
 function names(root: Mapping): Issue[] {
   const issues: Issue[] = [];
   if (typeof root['app'] === 'string') {
-    const problem = nameProblem(root['app']);
-    // The schema has refused what is no label; here only the reserved words are left.
-    if (problem?.includes('reserved')) issues.push(value(['app'], problem));
+    const problem = reservedProblem(root['app']);
+    if (problem !== null) issues.push(value(['app'], problem));
   }
   const owners = new Map<string, string>();
   for (const section of ['services', 'workers', 'jobs', 'checks', 'databases', 'environments']) {
@@ -86,13 +85,11 @@ function names(root: Mapping): Issue[] {
 }
 
 function somethingToRun(root: Mapping): Issue[] {
-  if (
-    ['services', 'workers', 'jobs'].some(
-      (section) => root[section] !== undefined && root[section] !== null && !isEmpty(root[section]),
-    )
-  )
+  const sections = ['services', 'workers', 'jobs'];
+  if (sections.some((section) => root[section] !== undefined && root[section] !== null && !isEmpty(root[section])))
     return [];
-  return [key([], 'nothing to run: expected at least one service, such as services: { web: { run: npm start } }')];
+  const message = 'nothing to run: expected at least one service, such as services: { web: { run: npm start } }';
+  return [{ ...key([], message), lacks: sections.map((section) => [section]) }];
 }
 
 function isEmpty(section: unknown): boolean {
@@ -266,7 +263,10 @@ function environmentSources(root: Mapping): Issue[] {
     const sources = SOURCES.filter((source) => environment[source] !== undefined && environment[source] !== false);
     // `staging:` with nothing after it is no mapping, and the schema has said so.
     if (sources.length === 0 && environment !== NOT_A_MAPPING)
-      issues.push(key(path, 'has no source, expected one of branch: NAME, from: ENVIRONMENT, pull-requests: true'));
+      issues.push({
+        ...key(path, 'has no source, expected one of branch: NAME, from: ENVIRONMENT, pull-requests: true'),
+        lacks: SOURCES.map((source) => [...path, source]),
+      });
     for (const source of sources.slice(1))
       issues.push(key([...path, source], `found both ${sources[0]} and ${source}, expected one source`));
     const branch = environment['branch'];

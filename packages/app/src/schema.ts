@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { LABEL_PATTERN, quote, toLabel } from './names.ts';
+import { APP_NAME, LABEL, type NameRule, nearestLabel, quote } from './names.ts';
 import { nearest } from './nearest.ts';
 import { cpu, cron, duration, memory, percentage, rate, replicas } from './units.ts';
 import type { Reader, Reading } from './units.ts';
@@ -105,33 +105,12 @@ function section<T extends z.ZodType>(description: string, thing: T) {
   return z.record(z.string(), thing).meta({ description }).nullable().optional();
 }
 
-function label(description: string) {
-  return text(
-    description,
-    'a name of lower-case letters, digits and inner hyphens, a letter first, at most 40 characters',
-    {
-      is: new RegExp(LABEL_PATTERN),
-      hint: (value) => {
-        const near = toLabel(value);
-        return near === null ? '' : `did you mean "${near}"?`;
-      },
-    },
-  );
-}
-
-/** An app is also a repository, whose names have two characters or more. */
-function appName() {
-  return text(
-    'Name of the app; becomes part of its host names.',
-    'a name of 2 to 40 lower-case letters, digits and inner hyphens, a letter first',
-    {
-      is: /^[a-z][a-z0-9-]{0,38}[a-z0-9]$/,
-      hint: (value) => {
-        const near = toLabel(value);
-        return near === null || near.length < 2 ? '' : `did you mean "${near}"?`;
-      },
-    },
-  );
+function nameText(description: string, rule: NameRule) {
+  const hint = (value: string): string => {
+    const near = nearestLabel(value, rule.pattern);
+    return near === null ? '' : `did you mean "${near}"?`;
+  };
+  return text(description, rule.expected, { is: rule.pattern, hint });
 }
 
 const PATH_HINT = (value: string): string => (value.startsWith('/') ? '' : `did you mean "/${value}"?`);
@@ -222,7 +201,7 @@ const serviceSchema = z
     ).optional(),
     needs: list(
       'Services that start first and the only ones it may call; each address is in <NAME>_URL. Default: none.',
-      label('Name of a service of this app.'),
+      nameText('Name of a service of this app.', LABEL),
     )
       .nullable()
       .optional(),
@@ -302,7 +281,7 @@ const toolsSchema = z
   .unknown()
   .transform((value, context): 'auto' | string[] => {
     if (value === 'auto') return value;
-    if (Array.isArray(value) && value.every((name) => typeof name === 'string' && new RegExp(LABEL_PATTERN).test(name)))
+    if (Array.isArray(value) && value.every((name) => typeof name === 'string' && LABEL.pattern.test(name)))
       return value;
     const found = Array.isArray(value) ? 'a list with something else than tool names' : describe(value);
     context.issues.push({
@@ -336,7 +315,7 @@ const environmentSchema = z
       is: BRANCH,
       hint: (value) => (value.includes('*') ? 'one environment has one branch' : ''),
     }).optional(),
-    from: label('Source: promotion from this environment.').optional(),
+    from: nameText('Source: promotion from this environment.', LABEL).optional(),
     'pull-requests': flag('Source: one environment for each open pull request.').optional(),
     approve: flag('A person approves each rollout. Default false.').optional(),
     protected: flag('Removing it needs its name typed. Default false.').optional(),
@@ -357,8 +336,9 @@ const environmentSchema = z
     sleep: secondsOrNever(
       'Stopped after this time without a request, woken by the next one; or never. Default 30m for pull requests, else never.',
     ).optional(),
-    engine: label(
+    engine: nameText(
       'Engine that runs it: machine, kubernetes, or the name of one of your own. Default machine.',
+      LABEL,
     ).optional(),
   })
   .meta({ description: 'A named place that runs a release. Exactly one source: branch, from or pull-requests.' });
@@ -375,7 +355,7 @@ export function variable(value: unknown): Reading<string> {
 
 export const fileSchema = z
   .strictObject({
-    app: appName(),
+    app: nameText('Name of the app; becomes part of its host names.', APP_NAME),
     services: section('Long-running processes that answer requests.', serviceSchema),
     workers: section('Long-running processes that consume a queue.', workerSchema),
     jobs: section('Commands that run to their end.', jobSchema),
