@@ -14,7 +14,7 @@ forgeConformance('git', async () => {
   return {
     forge: server.forge,
     createApp: async (app) => {
-      await server.forge.createRepository(app);
+      await server.forge.store.create(app);
       return { remote: server.url(app) };
     },
     stop: () => server.stop(),
@@ -31,8 +31,8 @@ async function setup(): Promise<{ forge: GitForge; folder: string; logged: strin
   const logged: string[] = [];
   const forge = new GitForge({ folder, log: (message) => logged.push(message) });
   await forge.start();
-  await forge.createRepository('shop');
-  const developer = await Developer.clone(forge.path('shop'));
+  await forge.store.create('shop');
+  const developer = await Developer.clone(forge.store.path('shop'));
   cleanups.push(
     () => developer.remove(),
     () => rm(folder, { recursive: true, force: true }),
@@ -71,7 +71,7 @@ describe('GitForge', () => {
 
   test('makes a repository once, also when asked twenty times at once', async () => {
     const { forge, folder } = await setup();
-    await Promise.all(Array.from({ length: 20 }, () => forge.createRepository('crowd')));
+    await Promise.all(Array.from({ length: 20 }, () => forge.store.create('crowd')));
     expect(await forge.repositories()).toEqual(['crowd', 'shop']);
     expect((await readdir(folder)).filter((entry) => entry.startsWith('.making'))).toEqual([]);
   });
@@ -84,19 +84,19 @@ describe('GitForge', () => {
     await forge.removeRepository('shop');
     await forge.removeRepository('shop');
     expect(await forge.repositories()).toEqual([]);
-    await forge.createRepository('shop');
+    await forge.store.create('shop');
     await expect(forge.commit('shop', sha)).rejects.toMatchObject({ kind: 'not-found' });
   });
 
   test('says which app names are allowed', async () => {
     const { forge } = await setup();
     for (const name of ['', 'a', 'Shop', '1shop', 'shop-', 'sh op', '../shop', 'a'.repeat(41)]) {
-      await expect(forge.createRepository(name), name).rejects.toMatchObject({
+      await expect(forge.store.create(name), name).rejects.toMatchObject({
         kind: 'mistake',
-        hint: /2 to 40 characters/,
+        message: /2 to 40 characters/,
       });
     }
-    await forge.createRepository(`a${'b'.repeat(39)}`);
+    await forge.store.create(`a${'b'.repeat(39)}`);
   });
 
   test('removes at start what a killed process was still making', async () => {
@@ -113,7 +113,7 @@ describe('GitForge', () => {
     const one = await developer.commit('one', { a: '1' });
     const two = await developer.commit('two', { a: '2' });
     await developer.git('push', '-q', 'origin', 'main');
-    execFileSync('git', ['--git-dir', forge.path('shop'), 'replace', two, one], {
+    execFileSync('git', ['--git-dir', forge.store.path('shop'), 'replace', two, one], {
       env: { PATH: process.env['PATH'] ?? '' },
     });
     expect(await forge.readFile('shop', two, 'a')).toBe('2');
@@ -148,11 +148,11 @@ describe('GitForge', () => {
     await developer.git('push', '-q', '--force', 'origin', 'main');
     await forge.keep('shop', [other]);
     await forge.maintain('shop');
-    execFileSync('git', ['--git-dir', forge.path('shop'), 'prune', '--expire=now']);
+    execFileSync('git', ['--git-dir', forge.store.path('shop'), 'prune', '--expire=now']);
     expect(await forge.readFile('shop', lost, 'a')).toBe('lost');
     const kept = execFileSync('git', [
       '--git-dir',
-      forge.path('shop'),
+      forge.store.path('shop'),
       'for-each-ref',
       '--format=%(refname)',
       'refs/slipway',

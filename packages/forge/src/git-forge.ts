@@ -1,8 +1,6 @@
-import { mkdir, mkdtemp, readdir, readFile as readBytes, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile as readBytes, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { SlipwayError } from '@slipway/app';
-import { checkAppName, isAppName } from './app-name.ts';
 import { decodeName, encodeName } from './branch-name.ts';
 import { checkoutInto } from './checkout.ts';
 import { type BatchAnswer, readBatch, readCommit } from './commit-object.ts';
@@ -10,7 +8,7 @@ import { type DiffSummary, summarize } from './diff-summary.ts';
 import type { Checkout, Commit, CommitStatus, Forge } from './forge.ts';
 import { Git, gitError } from './git.ts';
 import { keep, thinOut } from './keep.ts';
-import { type Swept, sweep } from './sweep.ts';
+import { Repositories } from './repositories.ts';
 
 export interface GitForgeOptions {
   /** Holds the repositories, `APP.git` each, and belongs to one Slipway alone. */
@@ -36,21 +34,21 @@ export class GitForge implements Forge {
   readonly name = 'git';
   /** For `serveGit`. */
   readonly git: Git;
-  readonly #folder: string;
-  readonly #log: (message: string) => void;
-  readonly #clock: () => number;
+  /** For `serveGit`. */
+  readonly store: Repositories;
   readonly #stopGraceMs: number;
-  readonly #turns = new Map<string, Promise<unknown>>();
   readonly #memory = new Map<string, { commits: Map<string, Commit>; ancestry: Map<string, boolean> }>();
-  readonly #swept = new Set<string>();
   #stopping = new AbortController();
 
   constructor(options: GitForgeOptions) {
-    this.#folder = options.folder;
-    this.#log = options.log ?? (() => {});
-    this.#clock = options.clock ?? Date.now;
     this.#stopGraceMs = options.stopGraceMs ?? 5000;
     this.git = new Git(join(options.folder, '.home'));
+    this.store = new Repositories({
+      folder: options.folder,
+      git: this.git,
+      log: options.log ?? (() => {}),
+      clock: options.clock ?? Date.now,
+    });
   }
 
   /** Aborts when the forge stops: open consoles are closed with a word of explanation. */
@@ -61,13 +59,8 @@ export class GitForge implements Forge {
   /** @throws {SlipwayError} `mistake` when git is missing or older than 2.25. */
   async start(): Promise<void> {
     if (this.#stopping.signal.aborted) this.#stopping = new AbortController();
-    await mkdir(this.#folder, { recursive: true });
+    await this.store.start();
     await this.git.start();
-    // What a killed process was still making or removing.
-    for (const entry of await readdir(this.#folder)) {
-      if (/^\.(making|removing|index)-/.test(entry))
-        await rm(join(this.#folder, entry), { recursive: true, force: true });
-    }
   }
 
   async stop(): Promise<void> {
@@ -75,52 +68,18 @@ export class GitForge implements Forge {
     await this.git.stop(this.#stopGraceMs);
   }
 
-  async repositories(): Promise<string[]> {
-    const entries = await readdir(this.#folder).catch(() => []);
-    return entries
-      .filter((entry) => entry.endsWith('.git') && isAppName(entry.slice(0, -4)))
-      .map((entry) => entry.slice(0, -4))
-      .sort();
-  }
-
-  async exists(app: string): Promise<boolean> {
-    if (!isAppName(app)) return false;
-    return stat(this.path(app)).then(
-      (found) => found.isDirectory(),
-      () => false,
-    );
-  }
-
-  /** Makes an empty repository; fine when there is one. @throws {SlipwayError} `mistake` for a name that can't be one. */
-  async createRepository(app: string): Promise<void> {
-    checkAppName(app);
-    if (await this.exists(app)) return;
-    const making = await this.#init();
-    try {
-      await rename(making, this.path(app));
-      this.#log(`The repository of app ${app} was created.`);
-    } catch (error) {
-      await rm(making, { recursive: true, force: true });
-      // Someone else was faster.
-      if (!(await this.exists(app))) throw error;
-    }
+  repositories(): Promise<string[]> {
+    return this.store.list();
   }
 
   /** Deletes a repository with all of its commits; fine when there is none. */
   async removeRepository(app: string): Promise<void> {
-    checkAppName(app);
-    await this.exclusively(app, async () => {
-      if (!(await this.exists(app))) return;
-      const removing = await mkdtemp(join(this.#folder, '.removing-'));
-      await rename(this.path(app), removing);
-      this.#memory.delete(app);
-      await rm(removing, { recursive: true, force: true });
-      this.#log(`The repository of app ${app} was removed.`);
-    });
+    await this.store.remove(app);
+    this.#memory.delete(app);
   }
 
   async refs(app: string): Promise<Map<string, string>> {
-    await this.#known(app);
+    await this.store.known(app);
     const output = await this.git.must([
       this.#at(app),
       'for-each-ref',
@@ -140,14 +99,14 @@ export class GitForge implements Forge {
 
   /** The branch that clones check out: the one that was pushed first (`main` of several); `main` before that. */
   async defaultBranch(app: string): Promise<string> {
-    await this.#known(app);
-    const head = await readBytes(join(this.path(app), 'HEAD'));
+    await this.store.known(app);
+    const head = await readBytes(join(this.store.path(app), 'HEAD'));
     return decodeName(head.subarray('ref: refs/heads/'.length, head.length - 1));
   }
 
   /** @see defaultBranch. Written here, not by `git symbolic-ref`, because a branch name may be any bytes. */
   async setDefaultBranch(app: string, branch: string): Promise<void> {
-    const file = join(this.path(app), 'HEAD');
+    const file = join(this.store.path(app), 'HEAD');
     await writeFile(
       `${file}.new`,
       Buffer.concat([Buffer.from('ref: refs/heads/'), encodeName(branch), Buffer.from('\n')]),
@@ -156,7 +115,7 @@ export class GitForge implements Forge {
   }
 
   async commit(app: string, name: string): Promise<Commit> {
-    await this.#known(app);
+    await this.store.known(app);
     const { commits } = this.#remember(app);
     const known = commits.get(name);
     if (known !== undefined) return known;
@@ -173,7 +132,7 @@ export class GitForge implements Forge {
   }
 
   async isAncestor(app: string, ancestor: string, descendant: string): Promise<boolean> {
-    await this.#known(app);
+    await this.store.known(app);
     const { ancestry } = this.#remember(app);
     const shas = await Promise.all([ancestor, descendant].map((name) => this.#shaOf(app, name)));
     const [older, newer] = shas;
@@ -192,7 +151,7 @@ export class GitForge implements Forge {
 
   /** Follows links inside of the repository; one that leads out of it is not there. */
   async readFile(app: string, sha: string, path: string): Promise<string | null> {
-    await this.#known(app);
+    await this.store.known(app);
     const steps = path.split('/');
     if (/[\n\r\0]/.test(path) || steps.includes('') || steps.includes('.') || steps.includes('..')) return null;
     const { sha: commit } = await this.commit(app, sha);
@@ -213,9 +172,9 @@ export class GitForge implements Forge {
 
   async checkout(app: string, sha: string, folder: string): Promise<Checkout> {
     const commit = await this.commit(app, sha);
-    const scratch = await mkdtemp(join(this.#folder, '.index-'));
+    const scratch = await this.store.scratch();
     try {
-      return await checkoutInto(this.git, this.path(app), commit.sha, folder, join(scratch, 'index'));
+      return await checkoutInto(this.git, this.store.path(app), commit.sha, folder, join(scratch, 'index'));
     } finally {
       await rm(scratch, { recursive: true, force: true });
     }
@@ -227,7 +186,7 @@ export class GitForge implements Forge {
   /** What changed from one commit to another, for release notes. @throws {SlipwayError} `not-found` when one is unknown. */
   async diffSummary(app: string, from: string, to: string): Promise<DiffSummary> {
     const [older, newer] = await Promise.all([this.commit(app, from), this.commit(app, to)]);
-    return summarize(this.git, this.path(app), older.sha, newer.sha);
+    return summarize(this.git, this.store.path(app), older.sha, newer.sha);
   }
 
   /**
@@ -235,9 +194,9 @@ export class GitForge implements Forge {
    * deleted only when they are two weeks old, so that a push in progress loses nothing.
    */
   async maintain(app: string): Promise<void> {
-    await this.#known(app);
-    await this.exclusively(app, async () => {
-      await thinOut(this.git, this.path(app));
+    await this.store.known(app);
+    await this.store.exclusively(app, async () => {
+      await thinOut(this.git, this.store.path(app));
       await this.git.must([this.#at(app), 'pack-refs', '--all'], { timeoutMs: 300_000 });
     });
     await this.git.must([this.#at(app), 'gc', '--quiet', '--prune=2.weeks.ago'], { timeoutMs: 3_600_000 });
@@ -245,72 +204,7 @@ export class GitForge implements Forge {
 
   /** Holds pushed heads, whatever becomes of their branches. For `serveGit`. */
   async keep(app: string, shas: string[]): Promise<void> {
-    await keep(this.git, this.path(app), shas);
-  }
-
-  path(app: string): string {
-    return join(this.#folder, `${app}.git`);
-  }
-
-  /** A repository that stays empty: what a client is shown of an app that its push will create. */
-  async emptyRepository(): Promise<string> {
-    const empty = join(this.#folder, '.empty');
-    if (await stat(empty).catch(() => null)) return empty;
-    const making = await this.#init();
-    // The one that loses the race is cleaned up by the next start.
-    await rename(making, empty).catch(() => {});
-    return empty;
-  }
-
-  /** Runs one thing at a time in a repository, in the order of asking; after a crash it is put in order first. */
-  async exclusively<T>(app: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(app) ?? Promise.resolve();
-    const turn = before.then(async () => {
-      if (!this.#swept.has(app)) await this.#sweepAfterRestart(app);
-      return work();
-    });
-    const settled = turn.catch(() => {});
-    this.#turns.set(app, settled);
-    try {
-      return await turn;
-    } finally {
-      if (this.#turns.get(app) === settled) this.#turns.delete(app);
-    }
-  }
-
-  /** Removes what a killed git of ours left behind. Only inside of {@link exclusively}. */
-  async sweep(app: string): Promise<void> {
-    this.#sweptUp(app, await sweep(this.path(app), 0, this.#clock()));
-  }
-
-  /** An earlier process was perhaps killed, and a git that it started may still be about to end: it gets 2 s for that. */
-  async #sweepAfterRestart(app: string): Promise<void> {
-    const swept = await sweep(this.path(app), 2000, this.#clock());
-    if (swept.spared > 0) {
-      await delay(2000);
-      await this.sweep(app);
-    }
-    this.#sweptUp(app, swept);
-    this.#swept.add(app);
-  }
-
-  #sweptUp(app: string, { removed }: Swept): void {
-    if (removed > 0) this.#log(`Removed ${removed} leftovers of an interrupted push into ${app}.`);
-  }
-
-  /** An empty repository beside its place, so that one that is half made is never found there. */
-  async #init(): Promise<string> {
-    const making = await mkdtemp(join(this.#folder, '.making-'));
-    await this.git.must(['-c', 'init.defaultBranch=main', 'init', '--quiet', '--bare', '--template=', making]);
-    return making;
-  }
-
-  async #known(app: string): Promise<void> {
-    if (await this.exists(app)) return;
-    const apps = await this.repositories();
-    throw new SlipwayError('not-found', `There is no app "${app}" here: nothing was pushed for it yet.`, {
-      hint: apps.length === 0 ? `Push to .../git/APP.git first.` : `Known apps: ${apps.slice(0, 10).join(', ')}.`,
-    });
+    await keep(this.git, this.store.path(app), shas);
   }
 
   async #shaOf(app: string, name: string): Promise<string | null> {
@@ -335,7 +229,7 @@ export class GitForge implements Forge {
   }
 
   #at(app: string): string {
-    return `--git-dir=${this.path(app)}`;
+    return `--git-dir=${this.store.path(app)}`;
   }
 
   #remember(app: string): { commits: Map<string, Commit>; ancestry: Map<string, boolean> } {

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { Developer } from '../conformance/index.ts';
 import { GitForge } from '../git-forge.ts';
 import type { PushConsole } from './push-console.ts';
-import { type BranchChange, type Decision, type ServeGitOptions, serveGit } from './serve-git.ts';
+import { serveGit } from './serve-git.ts';
+import type { BranchChange, Decision, ServeGitOptions } from './serve-git-options.ts';
 
 type Pushed = (app: string, actor: string, changes: BranchChange[], console: PushConsole) => Promise<void>;
 

@@ -4,7 +4,7 @@ import { type GitProcess, end, saysDiskFull, spawnError } from '../git.ts';
 import type { GitForge } from '../git-forge.ts';
 import { PacketReader, bandPacket, flush, packetLength } from './pkt-line.ts';
 import { type PushConsole, SideBandConsole, muteConsole } from './push-console.ts';
-import type { BranchChange, ServeGitOptions } from './serve-git.ts';
+import type { BranchChange, ServeGitOptions } from './serve-git-options.ts';
 
 export interface Push {
   app: string;
@@ -38,8 +38,8 @@ export async function receivePush(push: Push): Promise<void> {
     response.end();
     return;
   }
-  await forge.createRepository(app);
-  const received = await forge.exclusively(app, () => receive(push, body, first));
+  await forge.store.create(app);
+  const received = await forge.store.exclusively(app, () => receive(push, body, first));
 
   const console = openConsole(received, push);
   if (received.diskFull) explainFullDisk(console, options);
@@ -113,7 +113,7 @@ async function receive(push: Push, body: Body, first: First): Promise<Received> 
     `receive.maxInputSize=${maximumPackBytes}`,
     'receive-pack',
     '--stateless-rpc',
-    forge.path(app),
+    forge.store.path(app),
   ]);
   const complaints = new Complaints();
   child.stderr.on('data', (chunk: Buffer) => complaints.hear(chunk));
@@ -122,7 +122,7 @@ async function receive(push: Push, body: Body, first: First): Promise<Received> 
   // Not awaited: a git that is done early answers at once, while what the client still sends is read and dropped.
   void feed(body, first.bytes, child, 2 * maximumPackBytes);
   const [outcome, held] = await Promise.all([exited, answer]);
-  if (outcome !== 'success') await forge.sweep(app);
+  if (outcome !== 'success') await forge.store.sweep(app);
   const changes = await settle(forge, app, before);
   return { changes, answer: finish(outcome, held, first, response), diskFull: complaints.diskFull };
 }
@@ -140,8 +140,9 @@ async function settle(forge: GitForge, app: string, before: Map<string, string>)
     app,
     changes.flatMap((change) => [change.before, change.after]).filter((sha) => sha !== null),
   );
+  // Not only after the first push: the process that took that one may have been killed right here, too.
   const [firstPushed] = after.keys();
-  if (before.size === 0 && firstPushed !== undefined) {
+  if (firstPushed !== undefined && !after.has(await forge.defaultBranch(app))) {
     const usual = ['main', 'master'].find((name) => after.has(name));
     await forge.setDefaultBranch(app, usual ?? firstPushed);
   }
@@ -229,7 +230,7 @@ function openConsole({ answer }: Received, { response, options }: Push): PushCon
 function explainFullDisk(console: PushConsole, { log, forge }: ServeGitOptions): void {
   console.line('The disk of Slipway is full, so the push was not stored. Nothing else changed.');
   console.line('Ask who runs it to free space, then push again.');
-  log?.(`A push was refused because the disk that holds ${forge.path('APP')} is full. Free space there.`);
+  log?.(`A push was refused because the disk that holds ${forge.store.path('APP')} is full. Free space there.`);
 }
 
 /** The end of what git complained about. */

@@ -11,7 +11,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { Developer } from '../conformance/index.ts';
 import { GitServer } from './git-server-fixture.ts';
 import { bandPacket, pktLine } from './pkt-line.ts';
-import type { ServeGitOptions } from './serve-git.ts';
+import type { ServeGitOptions } from './serve-git-options.ts';
 
 const execute = promisify(execFile);
 const servers: GitServer[] = [];
@@ -88,7 +88,12 @@ async function gitChildren(server: GitServer, command: string): Promise<number[]
 }
 
 function refsOf(server: GitServer, app: string): string {
-  return execFileSync('git', ['--git-dir', server.forge.path(app), 'for-each-ref', '--format=%(refname)']).toString();
+  return execFileSync('git', [
+    '--git-dir',
+    server.forge.store.path(app),
+    'for-each-ref',
+    '--format=%(refname)',
+  ]).toString();
 }
 
 describe('pushing', () => {
@@ -245,7 +250,7 @@ describe('who may', () => {
     ['a name that can not be', 'admin', 'Bad_Name', /remote: .*2 to 40 characters/s],
   ])('%s is refused in words', async (_, token, app, message) => {
     const server = await start();
-    await server.forge.createRepository('shop');
+    await server.forge.store.create('shop');
     const developer = await server.developer(app, token);
     await developer.commit('first');
     const { code, text } = await attempt(developer, 'push', 'origin', 'main');
@@ -257,7 +262,7 @@ describe('who may', () => {
 
   test('a deployer pushes, a viewer reads, and nobody without a token does anything', async () => {
     const server = await start();
-    await server.forge.createRepository('shop');
+    await server.forge.store.create('shop');
     const developer = await server.developer('shop', 'deployer');
     const sha = await developer.commit('first');
     await developer.git('push', '-q', 'origin', 'main');
@@ -270,7 +275,7 @@ describe('who may', () => {
 
   test('other methods, paths, types and the dumb protocol are refused', async () => {
     const server = await start();
-    await server.forge.createRepository('shop');
+    await server.forge.store.create('shop');
     const ask = async (path: string, init: RequestInit = {}): Promise<number> => {
       const response = await fetch(`${server.url('shop', null)}${path}`, {
         ...init,
@@ -501,8 +506,8 @@ describe('interrupted', () => {
   async function pushAgain(server: GitServer, developer: Developer, sha: string): Promise<void> {
     await developer.git('push', '-q', 'origin', 'main');
     expect((await server.forge.refs('shop')).get('main')).toBe(sha);
-    execFileSync('git', ['--git-dir', server.forge.path('shop'), 'fsck', '--full'], { stdio: 'pipe' });
-    const objects = await readdir(join(server.forge.path('shop'), 'objects'));
+    execFileSync('git', ['--git-dir', server.forge.store.path('shop'), 'fsck', '--full'], { stdio: 'pipe' });
+    const objects = await readdir(join(server.forge.store.path('shop'), 'objects'));
     expect(objects.filter((entry) => /incoming|tmp/.test(entry))).toEqual([]);
   }
 
@@ -551,8 +556,8 @@ describe('interrupted', () => {
     const server = await start();
     const developer = await server.developer('shop');
     await developer.commit('first');
-    await server.forge.createRepository('shop');
-    const repository = server.forge.path('shop');
+    await server.forge.store.create('shop');
+    const repository = server.forge.store.path('shop');
     await mkdir(join(repository, 'refs/heads'), { recursive: true });
     await writeFile(join(repository, 'refs/heads/main.lock'), '');
     await writeFile(join(repository, 'packed-refs.lock'), '');
@@ -565,7 +570,7 @@ describe('interrupted', () => {
     const developer = await server.developer('shop');
     const base = await developer.commit('base');
     await developer.git('push', '-q', 'origin', 'main');
-    const objects = join(server.forge.path('shop'), 'objects/pack');
+    const objects = join(server.forge.store.path('shop'), 'objects/pack');
     try {
       execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', join(objects, '..')], { stdio: 'ignore' });
     } catch {

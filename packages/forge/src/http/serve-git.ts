@@ -3,49 +3,11 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { SlipwayError } from '@slipway/app';
-import { checkAppName } from '../app-name.ts';
+import { checkAppName } from '../repositories.ts';
 import { end, spawnError } from '../git.ts';
-import type { GitForge } from '../git-forge.ts';
 import { pktLine } from './pkt-line.ts';
-import type { PushConsole } from './push-console.ts';
 import { receivePush } from './receive-push.ts';
-
-/**
- * What someone may do. `create: 'yes'`: their first push makes the app. A refusal's message is shown as `remote: ...`.
- */
-export type Decision =
-  | { allow: true; actor: string; create: 'yes' | 'no' }
-  | { allow: false; status: 401 | 403 | 404; message: string };
-
-/** What a push did to one branch, as found in the repository. `before` null: new. `after` null: deleted. */
-export interface BranchChange {
-  branch: string;
-  before: string | null;
-  after: string | null;
-}
-
-export interface GitAccess {
-  /** `token` is the password of basic authentication, or a bearer token; null: none was sent. */
-  authorize(credentials: { token: string | null }, app: string, action: 'read' | 'write'): Promise<Decision>;
-  /**
-   * Told after each push that changed a branch. The push is over then, whatever this does: the client is kept only as long
-   * as the promise is pending, so that it sees the console, and may leave before.
-   */
-  pushed(app: string, actor: string, changes: BranchChange[], console: PushConsole): Promise<void>;
-}
-
-export interface ServeGitOptions {
-  forge: GitForge;
-  access: GitAccess;
-  /** Bytes that one push may bring. Default 1 GiB. */
-  maximumPackBytes?: number;
-  /** Milliseconds between signs of life on a silent console. Default 5000. */
-  keepAliveMs?: number;
-  /** Milliseconds without a byte after which a client that is still sending is given up. Default 60000. */
-  stalledMs?: number;
-  /** Gets one sentence for each thing that went wrong on our side. */
-  log?: (message: string) => void;
-}
+import type { ServeGitOptions } from './serve-git-options.ts';
 
 /** An answer that is no success; git shows plain text as `remote: ...`. */
 export class Refusal extends Error {
@@ -124,7 +86,7 @@ async function allowed(request: IncomingMessage, ask: Ask, { access, forge }: Se
   const action = ask.service === 'git-receive-pack' ? 'write' : 'read';
   const decision = await access.authorize({ token: tokenOf(request) }, ask.app, action);
   if (!decision.allow) throw new Refusal(decision.status, decision.message);
-  if ((action === 'read' || decision.create === 'no') && !(await forge.exists(ask.app))) {
+  if ((action === 'read' || decision.create === 'no') && !(await forge.store.exists(ask.app))) {
     throw new Refusal(
       404,
       `There is no app "${ask.app}" here. The first push of an admin creates it; check the name, or ask an admin to push first.`,
@@ -149,7 +111,7 @@ async function advertise(
   { forge }: ServeGitOptions,
 ): Promise<void> {
   // An app that the push will make is not made yet: a push that never comes leaves nothing.
-  const repository = (await forge.exists(app)) ? forge.path(app) : await forge.emptyRepository();
+  const repository = (await forge.store.exists(app)) ? forge.store.path(app) : await forge.store.empty();
   const version2 = service === 'git-upload-pack' && versionOf(request) === 'version=2';
   const refs = await forge.git.must([service.slice('git-'.length), '--stateless-rpc', '--advertise-refs', repository], {
     variables: version2 ? { GIT_PROTOCOL: 'version=2' } : {},
@@ -173,7 +135,7 @@ async function sendPack(
 ): Promise<void> {
   const version = versionOf(request);
   const child = forge.git.spawn(
-    ['upload-pack', '--stateless-rpc', forge.path(app)],
+    ['upload-pack', '--stateless-rpc', forge.store.path(app)],
     version === null ? {} : { GIT_PROTOCOL: version },
   );
   let said = '';
