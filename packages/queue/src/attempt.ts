@@ -8,6 +8,9 @@ export interface Attempt {
   signal: AbortSignal;
 }
 
+/** Does the work of one attempt. What it returns or throws decides what becomes of the task: see `Outcome`. */
+export type Handler<P> = (payload: P, attempt: Attempt) => Promise<void>;
+
 /**
  * | cause | what happens to the task when the handler ends |
  * | --- | --- |

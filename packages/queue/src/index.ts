@@ -1,12 +1,12 @@
 export { AttemptAborted, Discard, Snooze } from './attempt.ts';
-export type { AbortCause, Attempt } from './attempt.ts';
+export type { AbortCause, Attempt, Handler } from './attempt.ts';
 export type { QueueEvent } from './events.ts';
 export { migrate, MigrationRefused } from './migrate.ts';
 export type { MigrateOptions } from './migrate.ts';
 export { connectPool } from './pool.ts';
 export type { ConnectOptions } from './pool.ts';
 export { Queue } from './queue.ts';
-export type { EnqueueOptions, Handler, QueueOptions } from './queue-options.ts';
+export type { EnqueueOptions, QueueOptions } from './queue-options.ts';
 export type { DeathCause } from './statements/bury.ts';
 export type { KindCounts } from './statements/counts.ts';
 export type { DeadTask } from './statements/dead.ts';

@@ -1,5 +1,4 @@
 import type { Pool, PoolClient } from 'pg';
-import type { Attempt } from './attempt.ts';
 import type { QueueEvent } from './events.ts';
 
 export interface EnqueueOptions {
@@ -29,6 +28,3 @@ export interface QueueOptions {
   /** Called for everything an operator may want to know. */
   onEvent?: (event: QueueEvent) => void;
 }
-
-/** Does the work of one attempt. What it returns or throws decides what becomes of the task: see `Outcome`. */
-export type Handler<P> = (payload: P, attempt: Attempt) => Promise<void>;

@@ -1,12 +1,13 @@
 import path from 'node:path';
 import type { Pool } from 'pg';
+import type { Handler } from './attempt.ts';
 import { describeError, isPassing, messageOf, sqlState } from './connection-errors.ts';
 import { DebouncedNotifier } from './debounced-notifier.ts';
 import { DueTimer } from './due-timer.ts';
 import { eventOf, type QueueEvent } from './events.ts';
 import { Link } from './link.ts';
 import { migrate } from './migrate.ts';
-import type { EnqueueOptions, Handler, QueueOptions } from './queue-options.ts';
+import type { EnqueueOptions, QueueOptions } from './queue-options.ts';
 import { type Registration, RunningTask } from './running-task.ts';
 import { Settler } from './settler.ts';
 import { cancelTask } from './statements/cancel.ts';

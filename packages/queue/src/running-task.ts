@@ -1,6 +1,5 @@
-import { type AbortCause, type Attempt, AttemptAborted } from './attempt.ts';
+import { type AbortCause, type Attempt, AttemptAborted, type Handler } from './attempt.ts';
 import { attemptTask, type Outcome } from './outcome.ts';
-import type { Handler } from './queue-options.ts';
 import type { Settled, Settler } from './settler.ts';
 import type { Claimed } from './statements/claim.ts';
 import type { TaskKind } from './task-kind.ts';
