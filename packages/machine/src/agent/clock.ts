@@ -13,3 +13,11 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** Resolves with `promise`, or after `ms` when it takes longer. */
+export async function boundedBy(clock: Clock, ms: number, promise: Promise<void>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const cancel = clock.after(ms, resolve);
+  await Promise.race([promise, late]);
+  cancel();
+}

@@ -7,7 +7,8 @@ import type { EnvironmentStatus, LogLine, Plan, PlannedRelease } from '@slipway/
 import { isDiskFull, writeWhole } from './files.ts';
 import { emptyRecord, RecordFile, type EnvironmentRecord } from './record.ts';
 import type { Host } from './host.ts';
-import { Instance, type InstanceRecord, type InstanceSpec } from './instance.ts';
+import { Instance } from './instance.ts';
+import type { InstanceRecord, InstanceSpec } from './instance-record.ts';
 import { EnvironmentLogs } from './logs.ts';
 import { checkPlan, neededServices, specsOf } from './plans.ts';
 import type { SleepTimer } from './sleep.ts';

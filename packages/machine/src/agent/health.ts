@@ -54,7 +54,10 @@ async function probePath(port: number, path: string, timeout: number): Promise<P
 /** Milliseconds. */
 const firstProbeAfter = 10;
 const slowestProbe = 250;
+/** Of what is ready: while requests come, and while none does, so that nobody waits for the answer. */
 const liveEvery = 10_000;
+const liveQuietEvery = 30_000;
+const missedEvery = 1000;
 const missesAllowed = 3;
 /** Looks in a row that may not tell whose the port is, before it is believed. */
 const hiddenLooks = 15;
@@ -69,8 +72,10 @@ export interface HealthOptions {
   path: string | null;
   /** Milliseconds from now until {@link HealthOptions.onLate}; null: it was healthy before, any failure to answer is a miss. */
   startWithin: number | null;
+  /** No request came lately. */
+  quiet: () => boolean;
   /** Asked once the port answers. While the kernel's table does not show the listener (`nobody`), it is probed again. */
-  listener: () => ReturnType<typeof listenerOf>;
+  listener: () => Promise<ReturnType<typeof listenerOf>>;
   onReady: () => void;
   onForeign: () => void;
   onLate: (last: Probe) => void;
@@ -78,7 +83,7 @@ export interface HealthOptions {
   onLost: (last: Probe) => void;
 }
 
-/** Probes quickly until the first healthy answer (every 10 ms, backing off to 250 ms), then every 10 s. */
+/** Probes quickly until the first healthy answer (every 10 ms, backing off to 250 ms), then every 10 s, or every 30 s while it is quiet. */
 export function watchHealth(options: HealthOptions): HealthWatch {
   const began = performance.now();
   let stopped = false;
@@ -92,8 +97,8 @@ export function watchHealth(options: HealthOptions): HealthWatch {
   async function starting(): Promise<void> {
     const left = (options.startWithin ?? 0) - (performance.now() - began);
     const found = await probe(options.port, options.path, Math.max(250, Math.min(5000, left)));
+    const listener = found.answer === 'healthy' ? await options.listener() : 'nobody';
     if (stopped) return;
-    const listener = found.answer === 'healthy' ? options.listener() : 'nobody';
     if (listener === 'foreign') return options.onForeign();
     // The kernel hides the files of a process that is just ending, too: only what stays hidden is believed.
     hidden = listener === 'unknown' ? hidden + 1 : 0;
@@ -112,7 +117,7 @@ export function watchHealth(options: HealthOptions): HealthWatch {
     if (stopped) return;
     misses = found.answer === 'healthy' ? 0 : misses + 1;
     if (misses >= missesAllowed) return options.onLost(found);
-    again(misses === 0 ? liveEvery : 1000, living);
+    again(misses > 0 ? missedEvery : options.quiet() ? liveQuietEvery : liveEvery, living);
   }
 
   if (options.startWithin === null) again(liveEvery, living);

@@ -1,16 +1,16 @@
-import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Failure, InstanceState, InstanceStatus, PlannedProcess, PlannedService } from '@slipway/engine';
+import type { Failure, InstanceState, InstanceStatus, PlannedService } from '@slipway/engine';
+import { adoptProcess, type Adopted } from './adoption.ts';
+import { boundedBy } from './clock.ts';
 import { watchHealth, type HealthWatch } from './health.ts';
 import type { Host } from './host.ts';
 import { isDiskFull } from './files.ts';
-import { blockedAt } from './user.ts';
+import type { InstanceRecord, InstanceSpec } from './instance-record.ts';
 import { endTree, killLeftovers, launch, prepareFolder, processFolder } from './launch.ts';
-import { readOutput, type Output } from './output.ts';
+import type { Output, OutputOptions } from './output.ts';
 import {
-  artifactClosed,
-  artifactGone,
+  artifactProblem,
   diskFull,
   ended,
   portTaken,
@@ -19,39 +19,8 @@ import {
   tooMuchMemory,
   type Reason,
 } from './reasons.ts';
-import { isRunning, listenerOf, markVariable, membersOf, portsOf, readStat, signal, treeOf } from './procfs.ts';
+import { everyProcess, listenerOf, markVariable, portsOf, readStat, signal, treeOf } from './procfs.ts';
 import { messageOf, stackOf } from './thrown.ts';
-
-/** What one instance is made from. Two equal `key`s are the same process: a plan that repeats it restarts nothing. */
-export interface InstanceSpec {
-  key: string;
-  environment: string;
-  release: number;
-  commit: string;
-  kind: 'service' | 'worker';
-  process: PlannedProcess;
-  /** null for workers. */
-  service: PlannedService | null;
-  artifact: string;
-  /** Everything but what differs from instance to instance (PORT, HOME, TMPDIR). */
-  variables: Record<string, string>;
-}
-
-/** What outlives the agent. */
-export interface InstanceRecord {
-  id: string;
-  key: string;
-  state: InstanceState;
-  since: number;
-  restarts: number;
-  /** Of the running process; null when there is none. */
-  pid: number | null;
-  startTime: number | null;
-  port: number | null;
-  failure: Failure | null;
-  /** The spec, since an instance of a dropped release is drained by a plan that does not name it any more. */
-  spec: InstanceSpec;
-}
 
 /** What an instance needs from its environment. */
 export interface InstanceEvents {
@@ -67,10 +36,14 @@ const longestBackoff = 30_000;
 const steadyAfter = 60_000;
 /** A worker has no health; when it has lived this long, it counts as ready. */
 const workerReadyAfter = 300;
+/** Milliseconds that the last output of a process that has ended may take. */
+const outputEndsWithin = 500;
 /** Requests in flight are given at least this long when an instance goes. */
 const drainAtLeast = 30_000;
-/** Backstop for processes that are no children of this agent and keep no output open. */
-const adoptedLookEvery = 5000;
+/** An adopted instance that has not answered after this long counts as starting again. */
+const adoptedAnswersWithin = 1000;
+/** An environment without a request for this long is quiet. */
+const quietAfter = 10_000;
 
 /**
  * One wanted process and everything that happens to it.
@@ -96,7 +69,6 @@ export class Instance {
   #run = 0;
   #output: Output | null = null;
   #health: HealthWatch | null = null;
-  #ended: Promise<void> = Promise.resolve();
   #running = (): boolean => false;
   #backoff = firstBackoff;
   #readyAt: number | null = null;
@@ -182,21 +154,18 @@ export class Instance {
    */
   async adopt(): Promise<void> {
     const { record } = this;
-    const { pid, startTime } = record;
     if (record.state === 'draining' || record.state === 'gone') return;
-    if (pid === null || startTime === null || !isRunning(pid, startTime)) {
-      const ranBefore = pid !== null;
-      killLeftovers(this.id, pid);
+    const { pid } = record;
+    const adopted = this.#adoptProcess();
+    if (pid === null || adopted === null) {
+      await killLeftovers(this.id, pid);
       record.pid = record.startTime = record.port = null;
-      if (ranBefore && record.state !== 'failing') record.restarts += 1;
+      if (pid !== null && record.state !== 'failing') record.restarts += 1;
       this.#become('pending');
       return;
     }
     const run = (this.#run += 1);
-    this.#output = readOutput(processFolder(this.folder), this.#outputOptions());
-    this.#running = () => isRunning(pid, startTime);
-    this.#ended = this.#adoptedEnd(this.#output);
-    void this.#ended.then(() => this.#onEnd(run, null, null));
+    void adopted.ended.then(() => this.#onEnd(run, null, null));
     this.#watchMemory(run, pid);
     if (record.state === 'failing') {
       this.#restartAfter(run, record.failure);
@@ -221,13 +190,8 @@ export class Instance {
     record.pid = record.startTime = record.port = null;
     this.#become('starting');
     try {
-      if (!existsSync(spec.artifact)) {
-        return this.#fail(run, this.#failure(artifactGone(spec.release, spec.artifact)));
-      }
-      const blocked = this.#host.user === null ? null : blockedAt(spec.artifact, this.#host.user);
-      if (blocked !== null) {
-        return this.#fail(run, this.#failure(artifactClosed(this.#host.user?.uid ?? 0, blocked)));
-      }
+      const problem = artifactProblem(spec.release, spec.artifact, this.#host.user);
+      if (problem !== null) return this.#fail(run, this.#failure(problem));
       if (spec.service !== null) record.port = await this.#host.choosePort();
       const folder = await prepareFolder(this.folder, this.#host.user);
       if (this.#run !== run) return;
@@ -240,19 +204,11 @@ export class Instance {
         output: this.#outputOptions(),
       });
       this.#output = output;
-      this.#ended = new Promise((resolve) => {
-        child.once('exit', (code, signalName) => {
-          resolve();
-          void this.#onEnd(run, code, signalName);
-        });
-        child.once('error', (error) => {
-          resolve();
-          output.close();
-          this.#fail(
-            run,
-            this.#failure({ code: 'command-missing', message: `The command could not be started: ${error.message}.` }),
-          );
-        });
+      child.once('exit', (code, signalName) => void this.#onEnd(run, code, signalName));
+      child.once('error', (error) => {
+        output.close();
+        const message = `The command could not be started: ${error.message}.`;
+        this.#fail(run, this.#failure({ code: 'command-missing', message }));
       });
       if (child.pid === undefined) return;
       record.pid = child.pid;
@@ -267,17 +223,23 @@ export class Instance {
   }
 
   #cannotStart(error: unknown): Failure {
-    if (isDiskFull(error)) {
-      return this.#failure(diskFull(this.#host.folder));
-    }
+    if (isDiskFull(error)) return this.#failure(diskFull(this.#host.folder));
     this.#host.log(`${this.id} could not be started: ${stackOf(error)}`);
     return this.#failure({ code: 'crashed', message: `It could not be started: ${messageOf(error)}.` });
   }
 
-  #outputOptions() {
+  #adoptProcess(): Adopted | null {
+    const options = { ...this.#outputOptions(), wanted: () => !this.#left };
+    const adopted = adoptProcess(this.record, this.folder, this.#host.clock, options);
+    this.#output = adopted?.output ?? null;
+    this.#running = adopted?.running ?? (() => false);
+    return adopted;
+  }
+
+  #outputOptions(): OutputOptions {
     return {
-      line: (stream: 'stdout' | 'stderr', text: string) => this.#events.line(this, stream, text),
-      flood: (now: boolean) => this.#events.flood(this, now),
+      line: (stream, text) => this.#events.line(this, stream, text),
+      flood: (now) => this.#events.flood(this, now),
     };
   }
 
@@ -299,34 +261,12 @@ export class Instance {
       this.#cancelTimer = this.#host.clock.after(workerReadyAfter, () => this.#run === run && this.#become('ready'));
       return;
     }
-    const port = record.port;
     await new Promise<void>((resolve) => {
       if (how === 'started') resolve();
-      const current = (then: () => void) => () => {
-        resolve();
-        if (this.#run === run) then();
-      };
-      this.#health = watchHealth({
-        port,
-        path: service.health,
-        startWithin: service.startSeconds * 1000,
-        listener: () => listenerOf(port, record.pid === null ? [] : treeOf(record.pid)),
-        onReady: current(() => this.#become('ready')),
-        onForeign: current(() => {
-          this.#fail(run, this.#failure(portTaken(port)));
-        }),
-        onLate: (last) =>
-          current(() =>
-            this.#fail(
-              run,
-              this.#failure(tooLate(service, port, last, record.pid === null ? [] : portsOf(treeOf(record.pid)))),
-            ),
-          )(),
-        onLost: (last) => current(() => this.#fail(run, this.#failure(stoppedAnswering(service, last))))(),
-      });
+      this.#health = this.#probe(run, service, record.port ?? 0, resolve);
       // An app that does not answer at once must not hold up the agent.
       if (how === 'adopted')
-        this.#cancelTimer = this.#host.clock.after(1000, () => {
+        this.#cancelTimer = this.#host.clock.after(adoptedAnswersWithin, () => {
           if (this.#run === run && this.record.state === 'ready') this.#become('starting');
           resolve();
         });
@@ -334,11 +274,36 @@ export class Instance {
     if (how === 'adopted' && this.record.state === 'ready') this.#cancelTimer?.();
   }
 
+  /** `answered` is called with the first answer, whatever it is. */
+  #probe(run: number, service: PlannedService, port: number, answered: () => void): HealthWatch {
+    const { clock, routes } = this.#host;
+    const tree = async (): Promise<number[]> =>
+      this.record.pid === null ? [] : treeOf(this.record.pid, await everyProcess());
+    const fail = (reason: Reason): void => {
+      answered();
+      this.#fail(run, this.#failure(reason));
+    };
+    return watchHealth({
+      port,
+      path: service.health,
+      startWithin: service.startSeconds * 1000,
+      quiet: () => clock.now() - (routes.lastRequestAt(this.spec.environment) ?? 0) > quietAfter,
+      listener: async () => listenerOf(port, await tree()),
+      onReady: () => {
+        answered();
+        if (this.#run === run) this.#become('ready');
+      },
+      onForeign: () => fail(portTaken(port)),
+      onLate: (last) => void tree().then((pids) => fail(tooLate(service, port, last, portsOf(pids)))),
+      onLost: (last) => fail(stoppedAnswering(service, last)),
+    });
+  }
+
   async #onEnd(run: number, code: number | null, signalName: NodeJS.Signals | null): Promise<void> {
     if (this.#run !== run || this.#left) return;
     // Orphans would hold the port and the output of the next run.
-    killLeftovers(this.id, this.record.pid);
-    await boundedBy(500, this.#output?.ended ?? Promise.resolve());
+    await killLeftovers(this.id, this.record.pid);
+    await boundedBy(this.#host.clock, outputEndsWithin, this.#output?.ended ?? Promise.resolve());
     if (this.#run !== run) return;
     this.#fail(
       run,
@@ -379,20 +344,20 @@ export class Instance {
     this.#host.memory.forget(this.id);
     if (record.pid === null) return;
     await endTree(this.id, record.pid, this.#running, this.spec.process.stopSeconds * 1000);
-    await boundedBy(500, this.#output?.ended ?? Promise.resolve());
+    await boundedBy(this.#host.clock, outputEndsWithin, this.#output?.ended ?? Promise.resolve());
     this.#output?.close();
   }
 
   async #retire(pace: 'drained' | 'quick'): Promise<void> {
     const { record, spec } = this;
     const wasReady = record.state === 'ready';
-    const adoptedProcess = record.state === 'draining' && record.pid !== null && this.#run === 0;
+    const foundDraining = record.state === 'draining' && record.pid !== null && this.#run === 0;
     this.#run += 1;
     this.#health?.stop();
     this.#cancelTimer?.();
-    if (adoptedProcess) this.#takeOverDraining();
+    if (foundDraining) this.#adoptProcess();
     this.#become('draining');
-    if (pace === 'drained' && spec.kind === 'service' && (wasReady || adoptedProcess)) {
+    if (pace === 'drained' && spec.kind === 'service' && (wasReady || foundDraining)) {
       const limit = Math.max(spec.process.stopSeconds * 1000, drainAtLeast);
       const abort = new AbortController();
       const cancel = this.#host.clock.after(limit, () => abort.abort());
@@ -407,42 +372,4 @@ export class Instance {
     record.pid = record.startTime = record.port = null;
     this.#become('gone');
   }
-
-  #takeOverDraining(): void {
-    const { pid, startTime } = this.record;
-    if (pid === null || startTime === null || !isRunning(pid, startTime)) return;
-    this.#output = readOutput(processFolder(this.folder), this.#outputOptions());
-    this.#running = () => isRunning(pid, startTime);
-    this.#ended = this.#adoptedEnd(this.#output);
-  }
-
-  /** No exit event comes from a process that is not our child. The end of its output is the signal; a slow look is the backstop. */
-  async #adoptedEnd(output: Output): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const look = (): void => {
-        if (this.#left || !this.#running()) resolve();
-        else this.#host.clock.after(adoptedLookEvery, look);
-      };
-      void output.ended.then(() => this.#soonGone(resolve));
-      this.#host.clock.after(adoptedLookEvery, look);
-    });
-  }
-
-  /** Output ends a moment before the process does. */
-  #soonGone(gone: () => void, looks = 50): void {
-    if (this.#left || !this.#running()) gone();
-    else if (looks > 0) this.#host.clock.after(10, () => this.#soonGone(gone, looks - 1));
-  }
-
-  /** Pids of everything that belongs to it, for tests and `remove`. */
-  members(): number[] {
-    return membersOf(this.id, this.record.pid);
-  }
-}
-
-async function boundedBy(ms: number, promise: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
-  await Promise.race([promise, late]);
-  clearTimeout(timer);
 }

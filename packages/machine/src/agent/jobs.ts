@@ -3,6 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SlipwayError } from '@slipway/app';
 import type { Failure, FailureCode, JobResult, JobRun, LogLine } from '@slipway/engine';
+import { boundedBy } from './clock.ts';
 import { isDiskFull, readJson, writeWhole } from './files.ts';
 import type { Host } from './host.ts';
 import {
@@ -74,11 +75,11 @@ export class Jobs {
     this.#write = write;
   }
 
-  /** Attaches to what earlier agents began. Resolves at once; results follow. */
-  start(): void {
+  /** Attaches to what earlier agents began. Resolves when it is known what runs; results follow. */
+  async start(): Promise<void> {
     for (const id of existsSync(this.#folder) ? readdirSync(this.#folder) : []) {
       const record = readJson<JobRecord | null>(join(this.#folder, id, 'job.json'), null);
-      if (record !== null && this.#stored(id) === null) this.#adopt(record);
+      if (record !== null && this.#stored(id) === null) await this.#adopt(record);
     }
   }
 
@@ -202,23 +203,23 @@ export class Jobs {
     }
   }
 
-  #adopt(record: JobRecord): void {
+  async #adopt(record: JobRecord): Promise<void> {
     const { job } = record;
     if (record.pid === null) {
       // The agent was killed between the start of the process and the note of its pid.
-      const leader = leaderOf(markOf(job.id));
+      const leader = await leaderOf(markOf(job.id));
       record.pid = leader?.pid ?? null;
       record.startTime = leader?.startTime ?? null;
     }
     const { pid, startTime } = record;
     const runs = (): boolean => pid !== null && startTime !== null && isRunning(pid, startTime);
     const paths = processFolder(join(this.#folder, job.id));
-    if (!runs()) killLeftovers(markOf(job.id), pid);
+    if (!runs()) await killLeftovers(markOf(job.id), pid);
     let output: Output;
     try {
       output = readOutput(paths, this.#outputOptions(job));
     } catch {
-      return void rm(join(this.#folder, job.id), { recursive: true, force: true });
+      return await rm(join(this.#folder, job.id), { recursive: true, force: true });
     }
     const ended = new Promise<number | null>((resolve) => {
       const look = (): void => (runs() ? void this.#host.clock.after(250, look) : resolve(null));
@@ -270,8 +271,8 @@ export class Jobs {
       cancelTimeout();
       memory.forget(markOf(job.id));
       if (state.left) return await new Promise<never>(() => undefined);
-      killLeftovers(markOf(job.id), pid);
-      await Promise.race([output.ended, new Promise<void>((resolve) => clock.after(500, resolve))]);
+      await killLeftovers(markOf(job.id), pid);
+      await boundedBy(clock, 500, output.ended);
       return await this.#finish(record, output, code);
     })();
     const leave = (): void => {

@@ -4,7 +4,7 @@ import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { readOutput, type Output, type OutputOptions } from './output.ts';
-import { groupRuns, membersOf, signal } from './procfs.ts';
+import { groupRuns, killAll, membersOf, signal } from './procfs.ts';
 import type { AppUser } from './user.ts';
 
 const run = promisify(execFile);
@@ -104,14 +104,14 @@ export async function endTree(id: string, leader: number, leaderRuns: () => bool
     await groupEnds(leader, graceMs);
     signal({ group: leader }, 'SIGKILL');
   }
-  killLeftovers(id, leader);
+  await killLeftovers(id, leader);
   await groupEnds(leader, killedWithin);
 }
 
 /** Resolves when no process of the group runs, or after `ms`. Neither orphans nor adopted processes send an event; so while something is being ended, /proc is asked. */
 async function groupEnds(leader: number, ms: number): Promise<void> {
   const deadline = performance.now() + ms;
-  for (let pause = 5; groupRuns(leader); pause = Math.min(pause * 1.5, longestLook)) {
+  for (let pause = 5; await groupRuns(leader); pause = Math.min(pause * 1.5, longestLook)) {
     const left = deadline - performance.now();
     if (left <= 0) return;
     await new Promise((resolve) => setTimeout(resolve, Math.min(pause, left)));
@@ -119,8 +119,8 @@ async function groupEnds(leader: number, ms: number): Promise<void> {
 }
 
 /** Kills what is left of an instance whose leader has ended, or was never recorded. */
-export function killLeftovers(id: string, leader: number | null): void {
-  for (const pid of membersOf(id, leader)) signal({ pid }, 'SIGKILL');
+export async function killLeftovers(id: string, leader: number | null): Promise<void> {
+  killAll(await membersOf(id, leader));
 }
 
 export async function ownFolder(folder: string, user: AppUser | null): Promise<void> {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { SlipwayError } from '@slipway/app';
 import type { Plan, PlannedProcess, PlannedRelease, PlannedService } from '@slipway/engine';
-import type { InstanceSpec } from './instance.ts';
+import type { InstanceSpec } from './instance-record.ts';
 
 /** @throws {SlipwayError} `mistake` when the plan contradicts itself, so that it could never become true. */
 export function checkPlan(plan: Plan): void {

@@ -2,8 +2,8 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { codeOf } from './thrown.ts';
 
 /**
- * What the kernel says about processes, read from /proc (see proc(5)). Reads are synchronous: the files live in memory, and a
- * decision such as "is this still our process" must not have a gap between the look and the act.
+ * What the kernel says about processes, read from /proc (see proc(5)). A look at one process is synchronous: the files live in memory,
+ * and a decision such as "is this still our process" must not have a gap between the look and the act.
  */
 export interface ProcessStat {
   pid: number;
@@ -55,14 +55,28 @@ export function bootId(): string {
   }
 }
 
-function everyProcess(): ProcessStat[] {
-  const processes: ProcessStat[] = [];
-  for (const name of readdirSync('/proc')) {
-    const pid = Number(name);
-    if (!Number.isInteger(pid)) continue;
-    const stat = readStat(pid);
-    if (stat !== null && !hasEnded(stat)) processes.push(stat);
+/** Milliseconds of looking around after which requests get their turn. */
+const turn = 2;
+
+/** A look at all processes of a busy machine takes longer than a request should wait; so it is done in turns. What it finds may have ended meanwhile. */
+async function inTurns<T>(items: Iterable<T>, look: (item: T) => void): Promise<void> {
+  let began = performance.now();
+  for (const item of items) {
+    look(item);
+    if (performance.now() - began < turn) continue;
+    await new Promise((resolve) => setImmediate(resolve));
+    began = performance.now();
   }
+}
+
+/** Every process that runs. Costs some 20 µs for each; whoever asks about several trees asks once. */
+export async function everyProcess(): Promise<ProcessStat[]> {
+  const processes: ProcessStat[] = [];
+  await inTurns(readdirSync('/proc'), (name) => {
+    const pid = Number(name);
+    const stat = Number.isInteger(pid) ? readStat(pid) : null;
+    if (stat !== null && !hasEnded(stat)) processes.push(stat);
+  });
   return processes;
 }
 
@@ -84,49 +98,49 @@ function mark(pid: number): string | null {
 
 /**
  * Every running process that belongs to an instance: its process group and session, its descendants, and whatever left those but still
- * carries the mark. `leader` null: only by mark.
+ * carries the mark. `leader` null: only by mark. By the time it is known a pid may name another process; its start time tells.
  */
-export function membersOf(id: string, leader: number | null): number[] {
-  const processes = everyProcess();
+export async function membersOf(id: string, leader: number | null): Promise<ProcessStat[]> {
+  const processes = await everyProcess();
   const members = new Set<number>();
-  for (const stat of processes) {
-    if (leader !== null && (stat.group === leader || stat.session === leader)) members.add(stat.pid);
-    else if (mark(stat.pid) === id) members.add(stat.pid);
-  }
+  await inTurns(processes, (stat) => {
+    if (isOfLeader(stat, leader) || mark(stat.pid) === id) members.add(stat.pid);
+  });
+  return withDescendants(members, processes);
+}
+
+/** The process group of a leader and its descendants among `processes`, without the costly look for marks. */
+export function treeOf(leader: number, processes: readonly ProcessStat[]): number[] {
+  const members = new Set(processes.filter((stat) => isOfLeader(stat, leader)).map((stat) => stat.pid));
+  return withDescendants(members, processes).map((stat) => stat.pid);
+}
+
+function isOfLeader(stat: ProcessStat, leader: number | null): boolean {
+  return leader !== null && (stat.group === leader || stat.session === leader);
+}
+
+function withDescendants(members: Set<number>, processes: readonly ProcessStat[]): ProcessStat[] {
   let before: number;
   do {
     before = members.size;
     for (const stat of processes) if (members.has(stat.parent)) members.add(stat.pid);
   } while (members.size !== before);
-  return [...members];
+  return processes.filter((stat) => members.has(stat.pid));
 }
 
 /** The running session leader that carries a mark: what was started under it, when nobody came to write its pid down. */
-export function leaderOf(id: string): ProcessStat | null {
-  return everyProcess().find((stat) => stat.session === stat.pid && mark(stat.pid) === id) ?? null;
+export async function leaderOf(id: string): Promise<ProcessStat | null> {
+  const leaders = (await everyProcess()).filter((stat) => stat.session === stat.pid);
+  return leaders.find((stat) => mark(stat.pid) === id) ?? null;
 }
 
-/** The process group of a leader and its descendants, without the costly look for marks. */
-export function treeOf(leader: number): number[] {
-  const processes = everyProcess();
-  const members = new Set(
-    processes.filter((stat) => stat.group === leader || stat.session === leader).map((s) => s.pid),
-  );
-  let before: number;
-  do {
-    before = members.size;
-    for (const stat of processes) if (members.has(stat.parent)) members.add(stat.pid);
-  } while (members.size !== before);
-  return [...members];
-}
-
-/** Marks of all running processes with their pids: what an earlier agent left behind. */
-export function everyMark(): Map<string, number[]> {
-  const marks = new Map<string, number[]>();
-  for (const stat of everyProcess()) {
+/** Marks of all running processes: what an earlier agent left behind. */
+export async function everyMark(): Promise<Map<string, ProcessStat[]>> {
+  const marks = new Map<string, ProcessStat[]>();
+  await inTurns(await everyProcess(), (stat) => {
     const id = mark(stat.pid);
-    if (id !== null) marks.set(id, [...(marks.get(id) ?? []), stat.pid]);
-  }
+    if (id !== null) marks.set(id, [...(marks.get(id) ?? []), stat]);
+  });
   return marks;
 }
 
@@ -224,13 +238,21 @@ function socketsOf(pid: number): string[] | null {
 }
 
 /** True while a process of the group runs; zombies do not count. */
-export function groupRuns(leader: number): boolean {
+export async function groupRuns(leader: number): Promise<boolean> {
   try {
     process.kill(-leader, 0);
   } catch (error) {
     if (codeOf(error) === 'ESRCH') return false;
   }
-  return everyProcess().some((stat) => stat.group === leader);
+  // Most often the leader itself runs on, and nobody else has to be looked at.
+  const stat = readStat(leader);
+  if (stat !== null && stat.group === leader && !hasEnded(stat)) return true;
+  return (await everyProcess()).some((other) => other.group === leader);
+}
+
+/** Kills processes that were found a while ago, unless they have ended. */
+export function killAll(found: readonly ProcessStat[]): void {
+  for (const { pid, startTime } of found) if (isRunning(pid, startTime)) signal({ pid }, 'SIGKILL');
 }
 
 /** Sends a signal to a process group or process; fine when it has ended. */

@@ -1,17 +1,21 @@
+import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Failure, PlannedService } from '@slipway/engine';
 import type { Probe } from './health.ts';
+import { blockedAt, type AppUser } from './user.ts';
 
 /** A failure without its last lines. */
 export type Reason = Pick<Failure, 'code' | 'message'> & Partial<Pick<Failure, 'exitCode' | 'signal'>>;
 
-export function artifactGone(release: number, artifact: string): Reason {
-  const message = `The artifact of release ${release} (${artifact}) is not there any more. Deploy the release again.`;
-  return { code: 'artifact-missing', message };
-}
-
-export function artifactClosed(uid: number, blocked: string): Reason {
-  const message = `Apps run as the unprivileged user ${uid}, which can't read ${blocked}. Keep Slipway's home where every user can pass, such as /var/lib/slipway.`;
+/** Why nothing can be started from an artifact; null when it can. */
+export function artifactProblem(release: number, artifact: string, user: AppUser | null): Reason | null {
+  if (!existsSync(artifact)) {
+    const message = `The artifact of release ${release} (${artifact}) is not there any more. Deploy the release again.`;
+    return { code: 'artifact-missing', message };
+  }
+  const blocked = user === null ? null : blockedAt(artifact, user);
+  if (user === null || blocked === null) return null;
+  const message = `Apps run as the unprivileged user ${user.uid}, which can't read ${blocked}. Keep Slipway's home where every user can pass, such as /var/lib/slipway.`;
   return { code: 'artifact-missing', message };
 }
 

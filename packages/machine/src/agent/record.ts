@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { PlannedRelease } from '@slipway/engine';
 import { isDiskFull, writeWhole } from './files.ts';
-import type { InstanceRecord } from './instance.ts';
+import type { InstanceRecord } from './instance-record.ts';
 import { messageOf } from './thrown.ts';
 import type { Share } from './traffic.ts';
 

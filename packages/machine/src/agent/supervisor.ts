@@ -19,7 +19,7 @@ import { readJson } from './files.ts';
 import type { Host } from './host.ts';
 import { Jobs } from './jobs.ts';
 import type { EnvironmentRecord } from './record.ts';
-import { everyMark, signal as send } from './procfs.ts';
+import { everyMark, killAll } from './procfs.ts';
 import { SleepTimer } from './sleep.ts';
 
 /**
@@ -64,18 +64,17 @@ export class Supervisor {
       if (record.removing === true) removing.push(environment);
       found.push(() => environment.restore(plan.data, record));
     }
-    this.#endUnclaimed(claimed);
+    await this.#endUnclaimed(claimed);
     await Promise.all(found.map((restore) => restore()));
-    this.#jobs.start();
+    await this.#jobs.start();
     for (const environment of removing) void this.remove(environment.name);
   }
 
-  #endUnclaimed(claimed: ReadonlySet<string>): void {
-    for (const [mark, pids] of everyMark()) {
+  async #endUnclaimed(claimed: ReadonlySet<string>): Promise<void> {
+    for (const [mark, processes] of await everyMark()) {
       // Another agent's instances are none of ours: only a folder of our own proves that a mark is.
       const own = existsSync(join(this.#host.folder, 'instances', mark)) && !mark.includes('/');
-      if (!own || claimed.has(mark)) continue;
-      for (const pid of pids) send({ pid }, 'SIGKILL');
+      if (own && !claimed.has(mark)) killAll(processes);
     }
     for (const id of listFolders(join(this.#host.folder, 'instances'))) {
       if (!claimed.has(id)) void rm(join(this.#host.folder, 'instances', id), { recursive: true, force: true });
