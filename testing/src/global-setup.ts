@@ -1,7 +1,8 @@
-import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, stat } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { TestProject } from 'vitest/node';
+import { removeFolder } from './folder.ts';
 import { sharedPostgres } from './shared-postgres.ts';
 import './test-run.ts';
 
@@ -25,7 +26,7 @@ async function endRun(folder: string): Promise<void> {
     await postgres.server.start(); // adopts it
     await postgres.server.stop();
   }
-  await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  await removeFolder(folder);
 }
 
 /** Runs that were killed leave their PostgreSQL running. */

@@ -84,7 +84,8 @@ test('is durable unless told otherwise, and small', async () => {
     synchronous_commit: 'on',
   });
   const children = await promisify(execFile)('ps', ['-o', 'pid=', '--ppid', String(postgres.pid)]);
-  expect(children.stdout.trim().split('\n').length).toBeLessThanOrEqual(4);
+  // Our own connection among them, and an autovacuum worker now and then.
+  expect(children.stdout.trim().split('\n').length).toBeLessThanOrEqual(6);
 });
 
 test('keeps its password and its socket to its own user', async () => {
