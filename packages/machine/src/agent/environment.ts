@@ -5,24 +5,20 @@ import { isDeepStrictEqual } from 'node:util';
 import { SlipwayError } from '@slipway/app';
 import type { EnvironmentStatus, LogLine, Plan, PlannedRelease } from '@slipway/engine';
 import { isDiskFull, writeWhole } from './files.ts';
+import { Activity } from './activity.ts';
 import { emptyRecord, RecordFile, type EnvironmentRecord } from './record.ts';
 import type { Host } from './host.ts';
 import { Instance } from './instance.ts';
 import type { InstanceRecord, InstanceSpec } from './instance-record.ts';
 import { EnvironmentLogs } from './logs.ts';
 import { checkPlan, neededServices, specsOf } from './plans.ts';
+import { currentOf, dispensable, startable } from './roster.ts';
 import type { SleepTimer } from './sleep.ts';
 import { canServe, publicUrls, routeTable, shareTraffic } from './traffic.ts';
 import { messageOf } from './thrown.ts';
 
 export interface EnvironmentEvents {
   status(status: EnvironmentStatus): void;
-}
-
-interface Waking {
-  promise: Promise<void>;
-  resolve: () => void;
-  reject: (error: Error) => void;
 }
 
 /**
@@ -34,15 +30,12 @@ export class Environment {
   readonly folder: string;
   readonly logs: EnvironmentLogs;
   readonly #host: Host;
-  readonly #sleep: SleepTimer;
+  readonly #activity: Activity;
   readonly #events: EnvironmentEvents;
   readonly #file: RecordFile;
   #plan: Plan | null = null;
   #record: EnvironmentRecord = { ...emptyRecord };
   #instances: Instance[] = [];
-  #activity: EnvironmentStatus['activity'] = 'awake';
-  #awakeSince: number;
-  #waking: Waking | null = null;
   #notices = new Map<string, string>();
   #mode: 'running' | 'stopping' | 'left' = 'running';
   #accepting: Promise<unknown> = Promise.resolve();
@@ -53,11 +46,13 @@ export class Environment {
   constructor(name: string, host: Host, sleep: SleepTimer, events: EnvironmentEvents) {
     this.name = name;
     this.#host = host;
-    this.#sleep = sleep;
     this.#events = events;
     this.folder = join(host.folder, 'environments', ...name.split('/'));
     this.logs = new EnvironmentLogs(join(this.folder, 'logs'), (notice) => this.notice('logs', notice));
-    this.#awakeSince = host.clock.now();
+    this.#activity = new Activity(name, host, sleep, {
+      instances: () => this.#instances,
+      lastRequestAt: () => this.#lastRequestAt(),
+    });
     this.#file = new RecordFile(
       this.folder,
       () => this.#currentRecord(),
@@ -101,10 +96,7 @@ export class Environment {
     this.#plan = plan;
     const known = new Set(held?.releases.map((release) => release.number));
     const brings = plan.releases.some((release) => !known.has(release.number));
-    // A new release must prove itself, and an environment that may not sleep is awake.
-    if (this.#activity === 'asleep' && (brings || plan.sleepSeconds === null)) this.#becomeAwake('awake');
-    if (brings) this.#awakeSince = this.#host.clock.now();
-    this.#planSleep();
+    this.#activity.follow(plan, brings);
     this.#reconcile();
     return this.status();
   }
@@ -146,14 +138,13 @@ export class Environment {
   async restore(plan: Plan, record: Partial<EnvironmentRecord>): Promise<void> {
     this.#record = { ...emptyRecord, ...record };
     this.#plan = plan;
-    this.#activity = this.#record.activity;
+    this.#activity.restore(plan, this.#record.activity);
     this.#instances = this.#record.instances
       .filter((saved) => saved.state !== 'gone')
       .map((saved) => new Instance(saved, this.#host, this.#instanceEvents()));
     await this.#openInternalPorts([...this.#record.leaving, ...plan.releases]);
     await Promise.all(this.#instances.map((instance) => instance.adopt()));
     for (const instance of this.#instances) if (instance.state === 'draining') this.#retire(instance, 'drained');
-    this.#planSleep();
     this.#reconcile();
   }
 
@@ -165,8 +156,9 @@ export class Environment {
     return {
       environment: this.name,
       generation: plan?.generation ?? 0,
-      activity: this.#activity,
-      traffic: this.#activity === 'asleep' ? [] : this.#record.shares.filter((share) => able.includes(share.release)),
+      activity: this.#activity.state,
+      traffic:
+        this.#activity.state === 'asleep' ? [] : this.#record.shares.filter((share) => able.includes(share.release)),
       instances: this.#instances.map((instance) => instance.status()),
       urls: plan === null ? {} : publicUrls(plan, this.#releases(), this.#record.shares, this.#host.routerPort()),
       lastRequestAt: this.#lastRequestAt(),
@@ -184,48 +176,20 @@ export class Environment {
 
   /** A request came while it slept. Resolves when requests can be served. @throws {SlipwayError} `transient` when a process fails to start. */
   async wake(): Promise<void> {
-    if (this.#activity === 'awake') return;
-    if (this.#waking === null) {
-      const waking = Promise.withResolvers<void>();
-      this.#waking = waking;
-      this.#becomeAwake('waking');
-      this.#reconcile();
-    }
-    await this.#waking.promise;
+    const woken = this.#activity.wake();
+    this.#schedule();
+    await woken;
   }
 
-  #becomeAwake(activity: 'awake' | 'waking'): void {
-    this.#activity = activity;
-    this.#awakeSince = this.#host.clock.now();
-    this.#planSleep();
+  /** The sleep timer fired. */
+  sleepIfIdle(): void {
+    if (!this.#activity.sleepIfIdle()) return;
+    this.#record.lastRequestAt = this.#lastRequestAt();
+    this.#reconcile();
   }
 
   #lastRequestAt(): number | null {
     return this.#host.routes.lastRequestAt(this.name) ?? this.#record.lastRequestAt;
-  }
-
-  #planSleep(): void {
-    const seconds = this.#plan?.sleepSeconds ?? null;
-    const wakeable = this.#plan?.releases.some((release) => release.services.some((service) => service.route !== null));
-    if (seconds === null || wakeable !== true || this.#activity === 'asleep' || this.#mode !== 'running')
-      return this.#sleep.forget(this.name);
-    const idleSince = Math.max(this.#awakeSince, this.#lastRequestAt() ?? 0);
-    this.#sleep.schedule(this.name, idleSince + seconds * 1000);
-  }
-
-  /** The sleep timer fired: sleep, or find out when to look again. */
-  sleepIfIdle(): void {
-    const seconds = this.#plan?.sleepSeconds ?? null;
-    if (seconds === null || this.#activity !== 'awake' || this.#mode !== 'running') return;
-    const now = this.#host.clock.now();
-    const starting = this.#instances.some((one) => one.state === 'pending' || one.state === 'starting');
-    const idleSince = Math.max(this.#awakeSince, this.#lastRequestAt() ?? 0);
-    if (starting || this.#host.routes.inFlight(this.name) > 0)
-      return this.#sleep.schedule(this.name, now + Math.min(seconds, 60) * 1000);
-    if (now - idleSince < seconds * 1000) return this.#planSleep();
-    this.#activity = 'asleep';
-    this.#record.lastRequestAt = this.#lastRequestAt();
-    this.#reconcile();
   }
 
   #releases(): PlannedRelease[] {
@@ -244,11 +208,11 @@ export class Environment {
     if (this.#mode === 'running') {
       const specs = this.#wantedSpecs();
       this.#createMissing(specs);
-      this.#startWhatCan();
+      for (const instance of startable(this.#instances)) instance.start();
       this.#shiftTraffic(this.#plan);
       this.#settleWaking(this.#plan);
       this.#route(this.#plan);
-      this.#retireUnwanted(this.#wantedSpecs());
+      this.#retireDispensable();
     }
     this.#report();
     this.#instances = this.#instances.filter((instance) => instance.state !== 'gone');
@@ -265,7 +229,7 @@ export class Environment {
   }
 
   #wantedSpecs(): InstanceSpec[] {
-    if (this.#activity === 'asleep') return [];
+    if (this.#activity.state === 'asleep') return [];
     return this.#releases().flatMap((release) =>
       specsOf(this.name, release, this.#host.path, this.#record.internalPorts),
     );
@@ -273,7 +237,7 @@ export class Environment {
 
   #createMissing(specs: readonly InstanceSpec[]): void {
     for (const spec of specs) {
-      const have = this.#current(spec.key);
+      const have = currentOf(spec.key, this.#instances);
       for (const instance of have) instance.record.spec = { ...spec, variables: instance.spec.variables };
       for (let count = have.length; count < spec.process.replicas; count += 1) this.#instances.push(this.#create(spec));
     }
@@ -294,90 +258,41 @@ export class Environment {
     return new Instance(record, this.#host, this.#instanceEvents());
   }
 
-  #current(key: string): Instance[] {
-    return this.#instances.filter(
-      (instance) => instance.record.key === key && instance.state !== 'draining' && instance.state !== 'gone',
-    );
-  }
-
-  #startWhatCan(): void {
-    for (const instance of this.#instances) {
-      if (instance.state !== 'pending') continue;
-      const needs = instance.spec.service?.needs ?? [];
-      const met = needs.every((need) =>
-        this.#instances.some(
-          (peer) =>
-            peer.state === 'ready' && peer.spec.release === instance.spec.release && peer.spec.process.name === need,
-        ),
-      );
-      if (met) instance.start();
-    }
-  }
-
   #shiftTraffic(plan: Plan): void {
-    if (this.#activity === 'asleep') return;
+    if (this.#activity.state === 'asleep') return;
     const before = JSON.stringify(this.#record.shares);
     this.#record.shares = shareTraffic(plan, this.#record.shares, this.#instances);
-    // Idle time counts from when requests could come, not from when the processes began to start.
-    if (before !== JSON.stringify(this.#record.shares)) this.#awakeSince = this.#host.clock.now();
+    if (before !== JSON.stringify(this.#record.shares)) this.#activity.trafficMoved();
     this.#record.leaving = this.#record.leaving.filter((release) =>
       this.#record.shares.some((share) => share.release === release.number),
     );
   }
 
   #settleWaking(plan: Plan): void {
-    if (this.#activity !== 'waking') return;
+    if (this.#activity.state !== 'waking') return;
     const shares = this.#record.shares;
     const able = this.#releases().some(
       (release) => shares.some((share) => share.release === release.number) && canServe(release, this.#instances),
     );
-    const failing = this.#instances.find((instance) => instance.state === 'failing');
-    if (!able && failing === undefined) return;
-    this.#activity = 'awake';
-    this.#planSleep();
-    const waking = this.#waking;
-    this.#waking = null;
-    // The router must know the new table before it is told to go on.
+    const tell = this.#activity.settle(able);
+    if (tell === null) return;
     this.#route(plan);
-    if (able) return waking?.resolve();
-    waking?.reject(
-      new SlipwayError(
-        'transient',
-        `${this.name} was asleep and could not be woken: ${failing?.spec.process.name} does not start (${failing?.record.failure?.code}). It is tried again by itself. "slipway why ${this.name}" tells more.`,
-      ),
-    );
+    tell();
   }
 
   #route(plan: Plan): void {
-    const table = routeTable(plan, this.#releases(), this.#record.shares, this.#instances, this.#activity === 'asleep');
+    const asleep = this.#activity.state === 'asleep';
+    const table = routeTable(plan, this.#releases(), this.#record.shares, this.#instances, asleep);
     const text = JSON.stringify(table);
     if (text === this.#table) return;
     this.#table = text;
     this.#host.routes.set(this.name, table);
   }
 
-  /** After traffic has moved: what no spec wants goes, and of what is replaced in the same release the old goes last. */
-  #retireUnwanted(specs: readonly InstanceSpec[]): void {
-    const pace = this.#activity === 'asleep' ? 'quick' : 'drained';
-    for (const instance of this.#instances) {
-      if (instance.state === 'draining' || instance.state === 'gone') continue;
-      const spec = specs.find((spec) => spec.key === instance.record.key);
-      if (spec !== undefined) {
-        const have = this.#current(spec.key);
-        const surplus = have.length - spec.process.replicas;
-        const [last] = surplus > 0 ? [...have].sort((a, b) => rank(a) - rank(b)) : [];
-        if (last === instance) this.#retire(instance, pace);
-        continue;
-      }
-      const replacement = specs.find(
-        (spec) => spec.release === instance.spec.release && spec.process.name === instance.spec.process.name,
-      );
-      const replaced =
-        replacement === undefined ||
-        replacement.process.replicas === 0 ||
-        this.#current(replacement.key).some((peer) => peer.state === 'ready');
-      if (replaced || instance.state !== 'ready') this.#retire(instance, pace);
-    }
+  /** After traffic has moved. */
+  #retireDispensable(): void {
+    const pace = this.#activity.state === 'asleep' ? 'quick' : 'drained';
+    for (const instance of dispensable(this.#wantedSpecs(), this.#instances)) this.#retire(instance, pace);
   }
 
   #retire(instance: Instance, pace: 'drained' | 'quick'): void {
@@ -413,7 +328,7 @@ export class Environment {
   }
 
   #currentRecord(): EnvironmentRecord {
-    const activity = this.#activity === 'asleep' ? 'asleep' : 'awake';
+    const activity = this.#activity.state === 'asleep' ? 'asleep' : 'awake';
     return { ...this.#record, activity, instances: this.#instances.map((instance) => instance.record) };
   }
 
@@ -427,7 +342,7 @@ export class Environment {
   async leave(): Promise<void> {
     await this.settled();
     this.#mode = 'left';
-    this.#sleep.forget(this.name);
+    this.#activity.stop();
     for (const instance of this.#instances) instance.leave();
     await this.logs.flushed();
   }
@@ -435,7 +350,7 @@ export class Environment {
   /** Ends every process; plan and logs stay. */
   async shutDown(): Promise<void> {
     this.#mode = 'stopping';
-    this.#sleep.forget(this.name);
+    this.#activity.stop();
     await Promise.all(this.#instances.map((instance) => instance.retire('quick')));
     this.#instances = [];
     this.#file.save();
@@ -447,18 +362,10 @@ export class Environment {
     this.#record.removing = true;
     this.#file.save();
     await this.settled();
-    this.#waking?.reject(new SlipwayError('not-found', `${this.name} was removed.`));
-    this.#waking = null;
     this.#host.routes.delete(this.name);
     await this.shutDown();
     this.#mode = 'left';
     await this.logs.close();
     await rm(this.folder, { recursive: true, force: true });
   }
-}
-
-/** Who goes first when there are too many: what is furthest from ready. */
-function rank(instance: Instance): number {
-  const order = { gone: 0, draining: 0, failing: 1, pending: 2, starting: 3, ready: 4 };
-  return order[instance.state];
 }

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { BackendFailure } from './backend-pool.ts';
 
 /** An answer the router gives itself, because no backend can. */
 export interface Answer {
@@ -9,6 +10,35 @@ export interface Answer {
   retryAfterSeconds?: number;
   /** `close`: the connection is not used again, because what follows on it can't be trusted. */
   connection?: 'close';
+}
+
+export function noRoute(): Answer {
+  return {
+    status: 404,
+    title: 'Nothing at this path',
+    sentences: [
+      'The environment at this host name has no service with a route that matches this path.',
+      'The routes are declared as "route" of each service in slipway.yaml.',
+    ],
+  };
+}
+
+export function badGateway(failure: BackendFailure, detail: string): Answer {
+  const what: Record<BackendFailure, string> = {
+    'not-connected': 'The app does not accept connections right now.',
+    stale: 'The app closed the connection before it answered.',
+    closed: 'The app closed the connection before it answered.',
+    malformed: `The app sent something that is no valid HTTP answer: ${detail}.`,
+  };
+  return {
+    status: 502,
+    title: 'The app did not answer',
+    sentences: [
+      what[failure],
+      'The request may or may not have been carried out, so it was not sent again.',
+      '"slipway logs" shows what the app wrote. If it crashed, it is being started again.',
+    ],
+  };
 }
 
 /** Sends it as a page for browsers and as text for everything else. Nothing when the reply has begun. */

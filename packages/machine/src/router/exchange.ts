@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { constants } from 'node:http2';
 import type { Duplex } from 'node:stream';
-import { type Answer, sendAnswer } from './answers.ts';
+import { type Answer, badGateway, noRoute, sendAnswer } from './answers.ts';
 import type { BackendConnection, BackendFailure, BackendListener, BackendPool } from './backend-pool.ts';
 import type { Environment, Held } from './environment.ts';
 import { http2Stream, isHttp2, type Manner } from './manner.ts';
@@ -128,7 +128,7 @@ export class Exchange implements BackendListener, Held {
 
   #route(freshness: 'any' | 'new'): void {
     const choice = this.#environment.choose(this.#head.target, this.#service, this.#tried);
-    if (choice === 'no-route') return this.#answerNoRoute();
+    if (choice === 'no-route') return this.#answer(noRoute());
     if (choice === 'wake') {
       this.#hold(null);
       return this.#options.wake(this.#environment);
@@ -170,7 +170,7 @@ export class Exchange implements BackendListener, Held {
   #holdIsOver(): void {
     if (this.#tried !== null) {
       this.#unhold();
-      return this.#answerBadGateway('closed', this.#lastDetail);
+      return this.#answer(badGateway('closed', this.#lastDetail));
     }
     const table = this.#environment.table;
     this.giveUp(
@@ -323,7 +323,7 @@ export class Exchange implements BackendListener, Held {
       this.#request.pause();
       return this.#route('new');
     }
-    this.#answerBadGateway(failure, detail);
+    this.#answer(badGateway(failure, detail));
   }
 
   /** Nothing of the body left yet, or the method may be repeated and all that was sent is remembered. */
@@ -345,35 +345,6 @@ export class Exchange implements BackendListener, Held {
     // The session and its other streams live on.
     if (stream === null) this.#response.destroy();
     else stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-  }
-
-  #answerNoRoute(): void {
-    this.#answer({
-      status: 404,
-      title: 'Nothing at this path',
-      sentences: [
-        'The environment at this host name has no service with a route that matches this path.',
-        'The routes are declared as "route" of each service in slipway.yaml.',
-      ],
-    });
-  }
-
-  #answerBadGateway(failure: BackendFailure, detail: string): void {
-    const what: Record<BackendFailure, string> = {
-      'not-connected': 'The app does not accept connections right now.',
-      stale: 'The app closed the connection before it answered.',
-      closed: 'The app closed the connection before it answered.',
-      malformed: `The app sent something that is no valid HTTP answer: ${detail}.`,
-    };
-    this.#answer({
-      status: 502,
-      title: 'The app did not answer',
-      sentences: [
-        what[failure],
-        'The request may or may not have been carried out, so it was not sent again.',
-        '"slipway logs" shows what the app wrote. If it crashed, it is being started again.',
-      ],
-    });
   }
 
   #answer(answer: Answer): void {
