@@ -58,6 +58,22 @@ export function sleepTests(world: () => World): void {
     expect(await (await request(hostOf(name), '/peer')).text()).toMatch(/^4 http/);
   });
 
+  test('a service wakes to the peers of its own environment, whatever came meanwhile', async () => {
+    const { engine, watcher, request, app, environment } = world();
+    const [name, other] = [environment(), environment()];
+    const services = [
+      service('web', 'node web.js', { needs: ['api'] }),
+      service('api', 'node web.js', { route: null }),
+    ];
+    await engine.converge(plan(name, 1, [release(4, app, { services })], { sleepSeconds: 0.4 }));
+    await watcher.serves(name, 4);
+    await asleep(name);
+    await engine.converge(plan(other, 1, [release(5, app, { services })]));
+    await watcher.serves(other, 5);
+    expect(await (await request(hostOf(name), '/peer')).text()).toMatch(/^4 http/);
+    expect(await (await request(hostOf(other), '/peer')).text()).toMatch(/^5 http/);
+  });
+
   test('a new release wakes it, since it must prove itself; a plan without one does not', async () => {
     const { engine, watcher, app, environment } = world();
     const name = environment();

@@ -34,7 +34,7 @@ export class Environment {
   readonly #events: EnvironmentEvents;
   readonly #file: RecordFile;
   #plan: Plan | null = null;
-  #record: EnvironmentRecord = { ...emptyRecord };
+  #record: EnvironmentRecord = emptyRecord();
   #instances: Instance[] = [];
   #notices = new Map<string, string>();
   #mode: 'running' | 'stopping' | 'left' = 'running';
@@ -136,7 +136,7 @@ export class Environment {
 
   /** After a restart of the agent: goes on from what is on disk and what is found running. */
   async restore(plan: Plan, record: Partial<EnvironmentRecord>): Promise<void> {
-    this.#record = { ...emptyRecord, ...record };
+    this.#record = { ...emptyRecord(), ...record };
     this.#plan = plan;
     this.#activity.restore(plan, this.#record.activity);
     this.#instances = this.#record.instances

@@ -19,7 +19,8 @@ export interface EnvironmentRecord {
   removing: boolean;
 }
 
-export const emptyRecord: EnvironmentRecord = {
+/** A fresh one for each environment: nothing of it is shared. */
+export const emptyRecord = (): EnvironmentRecord => ({
   activity: 'awake',
   shares: [],
   leaving: [],
@@ -27,7 +28,7 @@ export const emptyRecord: EnvironmentRecord = {
   lastRequestAt: null,
   instances: [],
   removing: false,
-};
+});
 
 /** Keeps the newest record of one environment on disk: while one is being written, the newest state waits for its turn. */
 export class RecordFile {
