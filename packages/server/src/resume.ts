@@ -1,15 +1,7 @@
 import { messageOf } from '@slipway/app';
 import type { Context } from './context.ts';
 import { rows, transaction } from './database/sql.ts';
-import {
-  checkTask,
-  environmentKey,
-  prepareKey,
-  prepareTask,
-  removeTask,
-  rolloutTask,
-  synchronizeTask,
-} from './tasks.ts';
+import { checkTask, enqueueExpiry, enqueuePrepare, enqueueRemoval, enqueueRollout, synchronizeTask } from './tasks.ts';
 
 /**
  * Enqueues a task for everything that is not finished. Whatever was lost (a push whose process died before it was recorded, a
@@ -27,12 +19,7 @@ export async function resumeOpenWork(context: Context): Promise<void> {
         `select app.name as app, commit.app_id as "appId", commit.sha, commit.tree from commit
          join app on app.id = commit.app_id where commit.state in ('received', 'preparing', 'checking')`,
       );
-      for (const { tree, ...commit } of commits)
-        await queue.enqueue(prepareTask, commit, {
-          client,
-          key: prepareKey(commit.appId, tree),
-          unique: `prepare:${commit.appId}:${commit.sha}`,
-        });
+      for (const commit of commits) await enqueuePrepare(queue, client, commit);
       const checks = await rows<{ id: string }>(
         client,
         `select id from check_run where state in ('queued', 'running')`,
@@ -43,19 +30,15 @@ export async function resumeOpenWork(context: Context): Promise<void> {
         client,
         `select id, environment_id as "environmentId" from rollout where state in ('waiting', 'running')`,
       );
-      for (const { id, environmentId } of rollouts)
-        await queue.enqueue(
-          rolloutTask,
-          { rolloutId: id },
-          { client, key: environmentKey(environmentId), unique: `rollout:${id}` },
-        );
+      for (const rollout of rollouts) await enqueueRollout(queue, client, rollout);
       const removing = await rows<{ id: string }>(client, `select id from environment where removal = 'removing'`);
-      for (const { id } of removing)
-        await queue.enqueue(
-          removeTask,
-          { environmentId: id },
-          { client, key: environmentKey(id), unique: `remove:${id}` },
-        );
+      for (const { id } of removing) await enqueueRemoval(queue, client, id);
+      const expiring = await rows<{ id: string; expiresAt: Date }>(
+        client,
+        `select id, expires_at as "expiresAt" from environment
+         where removal in ('none', 'waiting') and expires_at is not null`,
+      );
+      for (const environment of expiring) await enqueueExpiry(queue, client, environment);
     });
   } catch (error) {
     context.log(`open work could not be resumed, it is tried again when the database is back: ${messageOf(error)}`);

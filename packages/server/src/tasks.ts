@@ -1,4 +1,5 @@
-import { taskKind } from '@slipway/queue';
+import { taskKind, type Queue } from '@slipway/queue';
+import type { PoolClient } from 'pg';
 import { z } from 'zod';
 
 /**
@@ -41,11 +42,47 @@ export const collectTask = taskKind({ name: 'collect', payload: z.object({ appId
 export const maintainTask = taskKind({ name: 'maintain', payload: z.object({ app: z.string() }), losses });
 
 /** Tasks that change one environment run one at a time, in order. */
-export function environmentKey(environmentId: string): string {
+function environmentKey(environmentId: string): string {
   return `environment:${environmentId}`;
 }
 
-/** Commits with the same tree have the same artifact, which is made by one task at a time. */
-export function prepareKey(appId: string, tree: string): string {
-  return `prepare:${appId}:${tree}`;
+/** Enqueues the task that moves a rollout as far as it goes, when the transaction commits. */
+export async function enqueueRollout(
+  queue: Queue,
+  client: PoolClient,
+  rollout: { id: string; environmentId: string },
+): Promise<void> {
+  const once = { key: environmentKey(rollout.environmentId), unique: `rollout:${rollout.id}` };
+  await queue.enqueue(rolloutTask, { rolloutId: rollout.id }, { client, ...once });
+}
+
+/** Enqueues the task that removes an environment, when the transaction commits. */
+export async function enqueueRemoval(queue: Queue, client: PoolClient, environmentId: string): Promise<void> {
+  const once = { key: environmentKey(environmentId), unique: `remove:${environmentId}` };
+  await queue.enqueue(removeTask, { environmentId }, { client, ...once });
+}
+
+/** Enqueues the look at a preview's time for the moment it is over; one waits at a time, and enqueues the next when it comes too early. */
+export async function enqueueExpiry(
+  queue: Queue,
+  client: PoolClient,
+  environment: { id: string; expiresAt: Date },
+): Promise<void> {
+  await queue.enqueue(
+    expireTask,
+    { environmentId: environment.id },
+    // The row has microseconds, which a date has cut off.
+    { client, unique: `expire:${environment.id}`, runAt: environment.expiresAt.getTime() + 1 },
+  );
+}
+
+/** Enqueues the task that prepares a commit, when the transaction commits. Equal trees are one artifact, made by one task at a time. */
+export async function enqueuePrepare(
+  queue: Queue,
+  client: PoolClient,
+  commit: { app: string; appId: string; sha: string; tree: string },
+): Promise<void> {
+  const { tree, ...payload } = commit;
+  const once = { key: `prepare:${commit.appId}:${tree}`, unique: `prepare:${commit.appId}:${commit.sha}` };
+  await queue.enqueue(prepareTask, payload, { client, ...once });
 }

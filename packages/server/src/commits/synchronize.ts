@@ -1,19 +1,22 @@
-import type { Pool, PoolClient } from 'pg';
+import type { PoolClient } from 'pg';
 import type { App, Environment as EnvironmentPolicy } from '@slipway/app';
-import type { BranchChange, Forge } from '@slipway/forge';
-import type { Queue } from '@slipway/queue';
+import type { BranchChange, Commit } from '@slipway/forge';
+import type { Context } from '../context.ts';
 import { appColumns, type AppRow, type EnvironmentRow } from '../database/records.ts';
 import { row, rows, theRow, transaction } from '../database/sql.ts';
 import { announceEnvironment, appendEvent } from '../events/append.ts';
-import { declareEnvironments, ensurePreview, pullRequestClosed, trackedEnvironments } from '../environments/declare.ts';
+import { declareEnvironments, trackedEnvironments } from '../environments/declare.ts';
+import { ensurePreview, pullRequestClosed } from '../environments/previews.ts';
 import { createRollout } from '../rollouts/create.ts';
-import { environmentKey, prepareKey, prepareTask, removeTask } from '../tasks.ts';
-import { readDefinition } from './definition.ts';
+import { readDefinition, type Definition } from './definition.ts';
+import { recordCommit } from './record.ts';
 
-export interface SynchronizeContext {
-  pool: Pool;
-  forge: Forge;
-  queue: Queue;
+export type SynchronizeContext = Pick<Context, 'pool' | 'forge' | 'queue'>;
+
+/** A head as the repository has it. What a sha names never changes, so it may be read before anything is locked. */
+interface Head {
+  commit: Commit;
+  read: Definition;
 }
 
 /**
@@ -21,7 +24,8 @@ export interface SynchronizeContext {
  * pull requests, branches that are gone close theirs.
  *
  * It compares the repository with the `branch` rows, so it does not matter who noticed a push, how often, or whether the
- * process died in between: what is already recorded is not done again. One transaction per call, one call per app at a time.
+ * process died in between: what is already recorded is not done again. One transaction per call, one call per app at a time: the
+ * heads are read before it, and the branches again in it, because only there nobody else can record older ones later.
  *
  * @returns what changed, for the console of a push.
  */
@@ -30,9 +34,10 @@ export async function synchronize(
   appName: string,
   actor: string,
 ): Promise<{ changes: BranchChange[] }> {
+  const heads = new Map<string, Head>();
+  await readHeads(context, appName, heads);
   return await transaction(context.pool, async (client) => {
-    await client.query(`select pg_advisory_xact_lock(hashtext('slipway synchronize'), hashtext($1))`, [appName]);
-    const app = await ensureApp(client, appName, actor);
+    const app = await lockApp(client, appName, actor);
     const refs = await context.forge.refs(appName);
     const known = new Map(
       (
@@ -50,16 +55,46 @@ export async function synchronize(
     for (const change of changes) {
       if (change.after === null)
         await branchDeleted(context, client, app, change.branch, change.before, actor, removals);
-      else await branchPushed(context, client, app, change.branch, change.before, change.after, actor);
+      else {
+        const head = heads.get(change.after) ?? (await readHead(context, appName, change.after));
+        await branchPushed(context, client, app, { ...change, head, actor });
+      }
     }
     return { changes };
   });
 }
 
-async function ensureApp(client: PoolClient, name: string, actor: string): Promise<AppRow> {
-  const found = await row<AppRow>(client, `select ${appColumns} from app where name = $1`, [name]);
+/** Reads every head that is not recorded yet. */
+async function readHeads(context: SynchronizeContext, app: string, heads: Map<string, Head>): Promise<void> {
+  const [refs, known] = await Promise.all([
+    context.forge.refs(app),
+    rows<{ name: string; sha: string }>(
+      context.pool,
+      `select branch.name, branch.sha from branch join app on app.id = branch.app_id where app.name = $1`,
+      [app],
+    ),
+  ]);
+  const recorded = new Set(known.map(({ name, sha }) => `${sha} ${name}`));
+  for (const [branch, sha] of refs)
+    if (!recorded.has(`${sha} ${branch}`) && !heads.has(sha)) heads.set(sha, await readHead(context, app, sha));
+}
+
+async function readHead(context: SynchronizeContext, app: string, sha: string): Promise<Head> {
+  const [commit, read] = await Promise.all([context.forge.commit(app, sha), readDefinition(context.forge, app, sha)]);
+  return { commit, read };
+}
+
+/** The row of the app, made by its first push. Locked until the transaction ends: one push of an app is recorded at a time. */
+async function lockApp(client: PoolClient, name: string, actor: string): Promise<AppRow> {
+  const lock = `select ${appColumns} from app where name = $1 for no key update`;
+  const found = await row<AppRow>(client, lock, [name]);
   if (found) return found;
-  const created = await theRow<AppRow>(client, `insert into app (name) values ($1) returning ${appColumns}`, [name]);
+  const created = await row<AppRow>(
+    client,
+    `insert into app (name) values ($1) on conflict do nothing returning ${appColumns}`,
+    [name],
+  );
+  if (!created) return await theRow<AppRow>(client, lock, [name]);
   await appendEvent(client, {
     kind: 'app.created',
     appId: created.id,
@@ -73,38 +108,19 @@ async function branchPushed(
   context: SynchronizeContext,
   client: PoolClient,
   app: AppRow,
-  branch: string,
-  before: string | null,
-  sha: string,
-  actor: string,
+  push: { branch: string; before: string | null; head: Head; actor: string },
 ): Promise<void> {
+  const { branch, before, actor } = push;
+  const { commit, read } = push.head;
+  const { sha } = commit;
   await client.query(
     `insert into branch (app_id, name, sha) values ($1, $2, $3)
      on conflict (app_id, name) do update set sha = excluded.sha, pushed_at = now()`,
     [app.id, branch, sha],
   );
-  const commit = await context.forge.commit(app.name, sha);
-  const read = await readDefinition(context.forge, app.name, sha);
+  await recordCommit(context, client, app, commit, read);
   const definition = read.ok ? read.app : null;
   const reason = read.ok ? null : read.reason;
-  const known = await row<{ state: string }>(
-    client,
-    `insert into commit (app_id, sha, tree, subject, author, authored_at, state, reason, definition)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-     on conflict (app_id, sha) do update set pushed_at = now()
-     returning state`,
-    [
-      app.id,
-      sha,
-      commit.tree,
-      commit.subject,
-      commit.author,
-      new Date(commit.authoredAt),
-      definition ? 'received' : 'failed',
-      reason,
-      definition,
-    ],
-  );
   await appendEvent(client, {
     kind: 'branch.pushed',
     appId: app.id,
@@ -114,7 +130,7 @@ async function branchPushed(
     data: { branch, before },
   });
 
-  if (!app.defaultBranch && definition) await adoptDefaultBranch(client, app, branch, definition);
+  if (definition) await adoptDefaultBranch(client, app, branch, definition);
   if (definition && branch === app.defaultBranch) await declareEnvironments(client, app, definition);
 
   const tracked = await trackedEnvironments(client, app, branch);
@@ -130,14 +146,16 @@ async function branchPushed(
     });
     return;
   }
-  const preview = tracked.length === 0 ? await ensurePreview(client, app, branch, sha, actor) : null;
+  // The default branch is nobody's pull request, also while no environment follows it.
+  const preview =
+    tracked.length === 0 && branch !== app.defaultBranch ? await ensurePreview(client, app, branch, sha, actor) : null;
   const environments = preview ? [preview.environment] : tracked;
   if (reason !== null) {
     await rejectCommit(client, app, sha, environments, reason);
     return;
   }
   for (const environment of environments)
-    await createRollout({ queue: context.queue, forge: context.forge }, client, {
+    await createRollout(context, client, {
       environment,
       kind: 'deploy',
       cause: 'automatic',
@@ -146,18 +164,6 @@ async function branchPushed(
       // A new pull request's environment appears at once; later pushes update it when their checks have passed.
       checks: preview?.isNew === true ? 'skip' : 'wait',
     });
-  // A commit that is pushed again after it failed is tried again.
-  if (known?.state === 'failed')
-    await client.query(
-      `update commit set state = 'received', reason = null, definition = $3 where app_id = $1 and sha = $2`,
-      [app.id, sha, definition],
-    );
-  if (known?.state === 'received' || known?.state === 'failed')
-    await context.queue.enqueue(
-      prepareTask,
-      { app: app.name, appId: app.id, sha },
-      { client, key: prepareKey(app.id, commit.tree) },
-    );
 }
 
 /** A commit whose definition can't be used: its environments keep what they run, and say why they don't follow. */
@@ -178,13 +184,25 @@ async function rejectCommit(
   }
 }
 
-/** The first branch pushed that its own `slipway.yaml` names, or that may be named by leaving `branch` out, declares the environments. */
+/**
+ * The first branch pushed that its own `slipway.yaml` names, or that may be named by leaving `branch` out, declares the environments. When
+ * that branch is deleted (renamed, as the forge sees it), the next one that is named in its own file takes over.
+ */
 async function adoptDefaultBranch(client: PoolClient, app: AppRow, branch: string, definition: App): Promise<void> {
+  if (app.defaultBranch === branch) return;
   const policies: EnvironmentPolicy[] = Object.values(definition.environments).filter(
     (policy) => policy.source === 'branch',
   );
   const names = policies.map((policy) => policy.branch);
-  if (!names.includes(branch) && !names.includes(null) && names.length > 0) return;
+  if (app.defaultBranch === null) {
+    if (!names.includes(branch) && !names.includes(null) && names.length > 0) return;
+  } else {
+    const lives = await row(client, `select name from branch where app_id = $1 and name = $2`, [
+      app.id,
+      app.defaultBranch,
+    ]);
+    if (lives || !names.includes(branch)) return;
+  }
   app.defaultBranch = branch;
   await client.query(`update app set default_branch = $2 where id = $1`, [app.id, branch]);
 }
@@ -207,11 +225,5 @@ async function branchDeleted(
     message: `${actor} deleted the branch ${branch}.`,
     data: { branch },
   });
-  const removable = await pullRequestClosed(client, app, branch, actor, removals);
-  if (removable)
-    await context.queue.enqueue(
-      removeTask,
-      { environmentId: removable },
-      { client, key: environmentKey(removable), unique: `remove:${removable}` },
-    );
+  await pullRequestClosed(context, client, app, branch, actor, removals);
 }

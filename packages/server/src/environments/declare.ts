@@ -11,8 +11,8 @@ import { row, rows, theRow } from '../database/sql.ts';
 import { announceEnvironment, appendEvent } from '../events/append.ts';
 
 /**
- * Which environments there are. Long-lived ones are declared by the default branch; a preview exists for each open pull request.
- * Nothing here removes a long-lived environment: one that is not declared any more is only reported.
+ * Which long-lived environments there are: the default branch declares them. Nothing here removes one: what is not declared any more
+ * keeps what it runs, and is reported.
  */
 
 const kindOf: Record<EnvironmentPolicy['source'], EnvironmentKind> = {
@@ -20,9 +20,6 @@ const kindOf: Record<EnvironmentPolicy['source'], EnvironmentKind> = {
   environment: 'environment',
   'pull-requests': 'pull-request',
 };
-
-/** More removals than this by one change wait for a person: it is more likely a mistake than a wish. */
-const mostRemovalsAtOnce = 3;
 
 /** Makes the rows of the long-lived environments equal to what the default branch declares now. */
 export async function declareEnvironments(client: PoolClient, app: AppRow, definition: App): Promise<void> {
@@ -32,11 +29,7 @@ export async function declareEnvironments(client: PoolClient, app: AppRow, defin
     const existing = await liveEnvironment(client, app.id, name);
     if (existing && existing.kind === 'pull-request') continue;
     if (existing) {
-      await client.query(
-        `update environment set policy = $2, kind = $3, branch = $4, updated_at = now() where id = $1`,
-        [existing.id, policy, kindOf[policy.source], branch],
-      );
-      await announceEnvironment(client, existing.id);
+      await redeclare(client, existing, { policy, kind: kindOf[policy.source], branch });
       continue;
     }
     await createEnvironment(client, app, { name, kind: kindOf[policy.source], branch, pullRequest: null, policy });
@@ -48,9 +41,13 @@ export async function declareEnvironments(client: PoolClient, app: AppRow, defin
       `update environment set policy = $2 where app_id = $1 and kind = 'pull-request' and removal <> 'removed'`,
       [app.id, previewPolicy],
     );
+  // Without a branch it gets no new commits. Told once, not at every push.
   const gone = await rows<{ id: string; name: string }>(
     client,
-    `select id, name from environment where app_id = $1 and removal = 'none' and kind <> 'pull-request' and not (name = any($2))`,
+    `update environment set branch = null, policy = policy || '{"from": null}', updated_at = now()
+     where app_id = $1 and removal = 'none' and kind <> 'pull-request' and not (name = any($2))
+       and (branch is not null or policy ->> 'from' is not null)
+     returning id, name`,
     [app.id, declared.map(([name]) => name)],
   );
   for (const { id, name } of gone)
@@ -62,182 +59,41 @@ export async function declareEnvironments(client: PoolClient, app: AppRow, defin
     });
 }
 
-/** Long-lived environments that follow a branch. */
+/** An environment that is declared again; what is new about how commits get into it is told. */
+async function redeclare(
+  client: PoolClient,
+  existing: EnvironmentRow,
+  now: { policy: EnvironmentPolicy; kind: EnvironmentKind; branch: string | null },
+): Promise<void> {
+  await client.query(`update environment set policy = $2, kind = $3, branch = $4, updated_at = now() where id = $1`, [
+    existing.id,
+    now.policy,
+    now.kind,
+    now.branch,
+  ]);
+  if (existing.kind !== now.kind || existing.branch !== now.branch || existing.policy.from !== now.policy.from)
+    await appendEvent(client, {
+      kind: 'environment.changed',
+      appId: existing.appId,
+      environmentId: existing.id,
+      message: `${existing.name} is declared in another way now. ${originOf({ ...now, name: existing.name })}`,
+    });
+  await announceEnvironment(client, existing.id);
+}
+
+/** Long-lived environments that follow a branch. None of them is removed before the transaction ends. */
 export async function trackedEnvironments(client: PoolClient, app: AppRow, branch: string): Promise<EnvironmentRow[]> {
   return await rows<EnvironmentRow>(
     client,
     `select ${environmentColumns} from ${environmentTable}
      where environment.app_id = $1 and environment.kind = 'branch' and environment.branch = $2 and environment.removal = 'none'
-     order by environment.id`,
+     order by environment.id for no key update of environment`,
     [app.id, branch],
   );
 }
 
-/**
- * The pull request of a branch that no environment follows, and its preview: found, or made. `isNew` tells whether this push opened it.
- *
- * @returns null when the default branch declares no environment for pull requests.
- */
-export async function ensurePreview(
-  client: PoolClient,
-  app: AppRow,
-  branch: string,
-  sha: string,
-  actor: string,
-): Promise<{ environment: EnvironmentRow; isNew: boolean } | null> {
-  const policy = await previewPolicy(client, app);
-  if (!policy) {
-    await appendEvent(client, {
-      kind: 'branch.pushed',
-      appId: app.id,
-      sha,
-      message: `${branch} has no environment: slipway.yaml on ${app.defaultBranch} declares none for pull requests. To get one, add there: environments: { preview: { pull-requests: true } }`,
-      data: { branch },
-    });
-    return null;
-  }
-  const open = await row<{ number: number }>(
-    client,
-    `select number from pull_request where app_id = $1 and branch = $2 and closed_at is null`,
-    [app.id, branch],
-  );
-  const number = open?.number ?? (await openPullRequest(client, app, branch, sha, actor));
-  await client.query(`update pull_request set sha = $3 where app_id = $1 and number = $2`, [app.id, number, sha]);
-  const name = `pr-${number}`;
-  const existing = await liveEnvironment(client, app.id, name);
-  if (open)
-    await appendEvent(client, {
-      kind: 'pull-request.updated',
-      appId: app.id,
-      environmentId: existing?.id ?? null,
-      sha,
-      actor,
-      message: `Pull request ${number} (${branch}) is at ${sha.slice(0, 8)} now.`,
-      data: { branch, number },
-    });
-  if (existing) return { environment: existing, isNew: false };
-  const environment = await createEnvironment(client, app, {
-    name,
-    kind: 'pull-request',
-    branch,
-    pullRequest: number,
-    policy,
-  });
-  return { environment, isNew: true };
-}
-
-async function openPullRequest(
-  client: PoolClient,
-  app: AppRow,
-  branch: string,
-  sha: string,
-  actor: string,
-): Promise<number> {
-  const { number } = await theRow<{ number: number }>(
-    client,
-    `update app set last_pull_request = last_pull_request + 1 where id = $1 returning last_pull_request as number`,
-    [app.id],
-  );
-  await client.query(`insert into pull_request (app_id, number, branch, sha) values ($1, $2, $3, $4)`, [
-    app.id,
-    number,
-    branch,
-    sha,
-  ]);
-  await appendEvent(client, {
-    kind: 'pull-request.opened',
-    appId: app.id,
-    sha,
-    actor,
-    message: `The branch ${branch} is pull request ${number}; its environment is pr-${number}.`,
-    data: { branch, number },
-  });
-  return number;
-}
-
-async function previewPolicy(client: PoolClient, app: AppRow): Promise<EnvironmentPolicy | null> {
-  const head = await row<{ definition: App | null }>(
-    client,
-    `select commit.definition from branch join commit on commit.app_id = branch.app_id and commit.sha = branch.sha
-     where branch.app_id = $1 and branch.name = $2`,
-    [app.id, app.defaultBranch],
-  );
-  // While the head of the default branch is broken, the policy of existing previews goes on.
-  const policies = head?.definition ? Object.values(head.definition.environments) : [];
-  const declared = policies.find((policy) => policy.source === 'pull-requests');
-  if (declared || head?.definition) return declared ?? null;
-  const last = await row<{ policy: EnvironmentPolicy }>(
-    client,
-    `select policy from environment where app_id = $1 and kind = 'pull-request' order by id desc limit 1`,
-    [app.id],
-  );
-  return last?.policy ?? null;
-}
-
-/**
- * A branch is gone, which closes its pull request: positive proof, so its preview is removed. Many at once wait for a person.
- *
- * @returns ids of environments that may be removed now.
- */
-export async function pullRequestClosed(
-  client: PoolClient,
-  app: AppRow,
-  branch: string,
-  actor: string,
-  removalsAtOnce: number,
-): Promise<string | null> {
-  const closed = await row<{ number: number }>(
-    client,
-    `update pull_request set closed_at = now() where app_id = $1 and branch = $2 and closed_at is null returning number`,
-    [app.id, branch],
-  );
-  if (!closed) return null;
-  const name = `pr-${closed.number}`;
-  await appendEvent(client, {
-    kind: 'pull-request.closed',
-    appId: app.id,
-    actor,
-    message: `Pull request ${closed.number} (${branch}) is closed.`,
-    data: { branch, number: closed.number },
-  });
-  const environment = await liveEnvironment(client, app.id, name);
-  if (!environment) return null;
-  if (removalsAtOnce > mostRemovalsAtOnce) {
-    await client.query(`update environment set removal = 'waiting', updated_at = now() where id = $1`, [
-      environment.id,
-    ]);
-    await appendEvent(client, {
-      kind: 'environment.removal-waits',
-      appId: app.id,
-      environmentId: environment.id,
-      message: `${name} is not removed yet: ${removalsAtOnce} branches went away at once, which may be a mistake. Remove it with: slipway remove ${app.name}/${name}`,
-      data: { removalsAtOnce },
-    });
-    return null;
-  }
-  await markRemoving(client, environment, actor, `pull request ${closed.number} is closed`);
-  return environment.id;
-}
-
-/** From here on the environment is being removed; the `remove` task does it. */
-export async function markRemoving(
-  client: PoolClient,
-  environment: EnvironmentRow,
-  actor: string,
-  reason: string,
-): Promise<void> {
-  await client.query(`update environment set removal = 'removing', updated_at = now() where id = $1`, [environment.id]);
-  await appendEvent(client, {
-    kind: 'environment.removing',
-    appId: environment.appId,
-    environmentId: environment.id,
-    actor,
-    message: `${environment.name} is being removed: ${reason}.`,
-  });
-  await announceEnvironment(client, environment.id);
-}
-
-async function createEnvironment(
+/** Makes an environment. */
+export async function createEnvironment(
   client: PoolClient,
   app: AppRow,
   environment: {
@@ -253,16 +109,11 @@ async function createEnvironment(
     `insert into environment (app_id, name, kind, branch, pull_request, policy) values ($1, $2, $3, $4, $5, $6) returning id`,
     [app.id, environment.name, environment.kind, environment.branch, environment.pullRequest, environment.policy],
   );
-  const origin: Record<EnvironmentKind, string> = {
-    branch: `It follows the branch ${environment.branch}.`,
-    environment: `It gets what is promoted from ${environment.policy.from}.`,
-    'pull-request': `It runs the branch ${environment.branch}.`,
-  };
   await appendEvent(client, {
     kind: 'environment.created',
     appId: app.id,
     environmentId: id,
-    message: `The environment ${environment.name} was created. ${origin[environment.kind]}`,
+    message: `The environment ${environment.name} was created. ${originOf(environment)}`,
   });
   await announceEnvironment(client, id);
   return await theRow<EnvironmentRow>(
@@ -272,11 +123,29 @@ async function createEnvironment(
   );
 }
 
-async function liveEnvironment(client: PoolClient, appId: string, name: string): Promise<EnvironmentRow | null> {
+function originOf(environment: {
+  name: string;
+  kind: EnvironmentKind;
+  branch: string | null;
+  policy: EnvironmentPolicy;
+}): string {
+  switch (environment.kind) {
+    case 'branch':
+      return `It follows the branch ${environment.branch}.`;
+    case 'environment':
+      return `It gets what is promoted from ${environment.policy.from}.`;
+    case 'pull-request':
+      return `It runs the branch ${environment.branch}.`;
+  }
+}
+
+/** The environment of this name that is not removed. It stays as it is until the transaction ends. */
+export async function liveEnvironment(client: PoolClient, appId: string, name: string): Promise<EnvironmentRow | null> {
   return await row<EnvironmentRow>(
     client,
     `select ${environmentColumns} from ${environmentTable}
-     where environment.app_id = $1 and environment.name = $2 and environment.removal <> 'removed'`,
+     where environment.app_id = $1 and environment.name = $2 and environment.removal <> 'removed'
+     for no key update of environment`,
     [appId, name],
   );
 }

@@ -1,10 +1,11 @@
+import type { PoolClient } from 'pg';
 import { SlipwayError } from '@slipway/app';
 import type { Context } from '../context.ts';
 import { environmentColumns, environmentTable, type EnvironmentRow } from '../database/records.ts';
 import { row, theRow, transaction } from '../database/sql.ts';
 import { announceEnvironment, appendEvent } from '../events/append.ts';
-import { collectTask, environmentKey, removeTask } from '../tasks.ts';
-import { markRemoving } from './declare.ts';
+import { cancelOpenRollouts } from '../rollouts/transitions.ts';
+import { collectTask, enqueueExpiry, enqueueRemoval } from '../tasks.ts';
 
 /**
  * A person wants an environment gone.
@@ -26,13 +27,38 @@ export async function askToRemove(
     });
   }
   await transaction(context.pool, async (client) => {
-    await markRemoving(client, environment, actor, `${actor} asked for it`);
-    await context.queue.enqueue(
-      removeTask,
-      { environmentId: environment.id },
-      { client, key: environmentKey(environment.id), unique: `remove:${environment.id}` },
-    );
+    await markRemoving(context, client, environment, actor, `${actor} asked for it`);
   });
+}
+
+/**
+ * From here on the environment is being removed: its rollouts end, no new one begins, and the `remove` task does the rest. Fine when it is
+ * marked or removed already.
+ */
+export async function markRemoving(
+  context: Pick<Context, 'queue'>,
+  client: PoolClient,
+  environment: EnvironmentRow,
+  actor: string,
+  reason: string,
+): Promise<void> {
+  const marked = await row(
+    client,
+    `update environment set removal = 'removing', updated_at = now()
+     where id = $1 and removal in ('none', 'waiting') returning id`,
+    [environment.id],
+  );
+  if (!marked) return;
+  await appendEvent(client, {
+    kind: 'environment.removing',
+    appId: environment.appId,
+    environmentId: environment.id,
+    actor,
+    message: `${environment.name} is being removed: ${reason}.`,
+  });
+  await cancelOpenRollouts(client, environment.id, 'the environment is being removed');
+  await enqueueRemoval(context.queue, client, environment.id);
+  await announceEnvironment(client, environment.id);
 }
 
 /** Stops and deletes everything of an environment that is marked as `removing`. Safe to run again at any point. */
@@ -45,16 +71,13 @@ export async function removeEnvironment(context: Context, { environmentId }: { e
   if (environment.removal !== 'removing') return;
   await context.engine.remove(`${environment.app}/${environment.name}`);
   await transaction(context.pool, async (client) => {
-    await client.query(
-      `update rollout set state = 'cancelled', reason = 'the environment was removed', finished_at = now()
-       where environment_id = $1 and state in ('waiting', 'running')`,
-      [environmentId],
-    );
-    await client.query(
+    const removed = await row(
+      client,
       `update environment set removal = 'removed', removed_at = now(), plan = null, expires_at = null, updated_at = now()
-       where id = $1`,
+       where id = $1 and removal = 'removing' returning id`,
       [environmentId],
     );
+    if (!removed) return;
     await appendEvent(client, {
       kind: 'environment.removed',
       appId: environment.appId,
@@ -73,25 +96,24 @@ export async function removeEnvironment(context: Context, { environmentId }: { e
 /** Removes a preview whose time is over. It was enqueued for a moment that a later push may have moved. */
 export async function expireEnvironment(context: Context, { environmentId }: { environmentId: string }): Promise<void> {
   await transaction(context.pool, async (client) => {
-    const environment = await row<EnvironmentRow>(
+    const environment = await row<EnvironmentRow & { over: boolean }>(
       client,
-      `select ${environmentColumns} from ${environmentTable}
-       where environment.id = $1 and environment.removal in ('none', 'waiting') and environment.expires_at <= now()
-       for update of environment`,
+      `select ${environmentColumns}, environment.expires_at <= now() as over from ${environmentTable}
+       where environment.id = $1 and environment.removal in ('none', 'waiting') and environment.expires_at is not null
+       for no key update of environment`,
       [environmentId],
     );
-    if (!environment) return;
+    if (!environment?.expiresAt) return;
+    if (!environment.over) {
+      await enqueueExpiry(context.queue, client, { id: environmentId, expiresAt: environment.expiresAt });
+      return;
+    }
     await appendEvent(client, {
       kind: 'environment.expired',
       appId: environment.appId,
       environmentId,
       message: `Nothing was pushed to ${environment.branch ?? environment.name} for its time to live; a new push makes a new environment.`,
     });
-    await markRemoving(client, environment, 'slipway', 'its time to live is over');
-    await context.queue.enqueue(
-      removeTask,
-      { environmentId },
-      { client, key: environmentKey(environmentId), unique: `remove:${environmentId}` },
-    );
+    await markRemoving(context, client, environment, 'slipway', 'its time to live is over');
   });
 }

@@ -9,14 +9,16 @@ import {
   type ReleaseRow,
   type RolloutRow,
 } from '../database/records.ts';
-import { theRow, transaction } from '../database/sql.ts';
+import { row, theRow, transaction } from '../database/sql.ts';
 import { appendEvent } from '../events/append.ts';
+import { RolloutEnded } from '../rollouts/transitions.ts';
 
 /**
  * Freezes commit, artifact, definition and config into the next numbered release of the app, and names it in the rollout, in one
  * transaction. What is frozen never changes; going back to it restores all of it.
  *
  * @throws {SlipwayError} `mistake` when the config of this environment is not valid.
+ * @throws {RolloutEnded}
  */
 export async function freezeRelease(context: Context, rollout: RolloutRow): Promise<ReleaseRow> {
   // A control plane that was killed right after this has its release already.
@@ -81,7 +83,13 @@ export async function freezeRelease(context: Context, rollout: RolloutRow): Prom
         rollout.actor,
       ],
     );
-    await client.query(`update rollout set release = $2 where id = $1`, [rollout.id, number]);
+    const named = await row(
+      client,
+      `update rollout set release = $2 where id = $1 and state = 'running' and release is null returning id`,
+      [rollout.id, number],
+    );
+    // Its end was recorded meanwhile: the number goes to the next one.
+    if (!named) throw new RolloutEnded();
     await appendEvent(client, {
       kind: 'release.created',
       appId: rollout.appId,

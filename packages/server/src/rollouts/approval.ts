@@ -5,24 +5,22 @@ import { announceEnvironment, appendEvent } from '../events/append.ts';
 import { loadRollout } from './transitions.ts';
 import { wakeRollout } from './create.ts';
 
-/** Whether a rollout needs no approval, or has it. If it needs one, it says so once. */
-export async function approved(context: Context, rollout: RolloutRow): Promise<boolean> {
-  if (rollout.approval !== 'required') return true;
+/** Tells, once, that a rollout waits for a person. */
+export async function sayThatItWaits(context: Context, rollout: RolloutRow): Promise<void> {
   const said = await row(
     context.pool,
     `select id from event where rollout_id = $1 and kind = 'rollout.waiting' limit 1`,
     [rollout.id],
   );
-  if (!said)
-    await appendEvent(context.pool, {
-      kind: 'rollout.waiting',
-      appId: rollout.appId,
-      environmentId: rollout.environmentId,
-      rolloutId: rollout.id,
-      sha: rollout.sha,
-      message: `${rollout.environment}: rollout ${rollout.id} of ${rollout.sha.slice(0, 8)} waits for approval by an admin: slipway approve ${rollout.id}`,
-    });
-  return false;
+  if (said) return;
+  await appendEvent(context.pool, {
+    kind: 'rollout.waiting',
+    appId: rollout.appId,
+    environmentId: rollout.environmentId,
+    rolloutId: rollout.id,
+    sha: rollout.sha,
+    message: `${rollout.environment}: rollout ${rollout.id} of ${rollout.sha.slice(0, 8)} waits for approval by an admin: slipway approve ${rollout.id}`,
+  });
 }
 
 /**

@@ -1,12 +1,11 @@
-import type { Queue } from '@slipway/queue';
 import type { PoolClient } from 'pg';
 import type { EnvironmentRow, RolloutKind, RolloutRow } from '../database/records.ts';
 import { rolloutColumns, rolloutTable } from '../database/records.ts';
 import type { Context } from '../context.ts';
 import { row, theRow } from '../database/sql.ts';
 import { announceEnvironment, appendEvent } from '../events/append.ts';
-import { environmentKey, expireTask, rolloutTask } from '../tasks.ts';
-import { claimEnvironment } from './transitions.ts';
+import { enqueueExpiry, enqueueRollout } from '../tasks.ts';
+import { claimEnvironment, lockEnvironment } from './transitions.ts';
 
 export interface NewRollout {
   environment: EnvironmentRow;
@@ -21,13 +20,17 @@ export interface NewRollout {
   release?: number;
 }
 
-/** Records the wish to move an environment and enqueues the task that does it, in the caller's transaction. */
+/**
+ * Records the wish to move an environment and enqueues the task that does it, in the caller's transaction. Holds the environment from
+ * here to the end of it, so that ids of its rollouts have the order in which they appear.
+ */
 export async function createRollout(
   context: Pick<Context, 'queue' | 'forge'>,
   client: PoolClient,
   wish: NewRollout,
 ): Promise<RolloutRow> {
   const { environment } = wish;
+  const { removal } = await lockEnvironment(client, environment.id);
   const approval =
     environment.policy.approve && wish.kind !== 'rollback'
       ? wish.approval === 'given'
@@ -64,13 +67,15 @@ export async function createRollout(
     data: { kind: wish.kind },
   });
   await announceEnvironment(client, environment.id);
-  await extendLife(context.queue, client, environment);
+  await extendLife(context, client, environment);
   const rollout = await theRow<RolloutRow>(
     client,
     `select ${rolloutColumns} from ${rolloutTable} where rollout.id = $1`,
     [id],
   );
-  await wakeRollout(context, client, rollout);
+  // Marked since the caller looked: the wish ends at once, and says why.
+  if (removal === 'removing' || removal === 'removed') await claimEnvironment(context, client, rollout);
+  else await wakeRollout(context, client, rollout);
   return rollout;
 }
 
@@ -84,11 +89,7 @@ export async function wakeRollout(
   rollout: RolloutRow,
 ): Promise<void> {
   if (await canGoAhead(client, rollout)) await claimEnvironment(context, client, rollout);
-  await context.queue.enqueue(
-    rolloutTask,
-    { rolloutId: rollout.id },
-    { client, key: environmentKey(rollout.environmentId), unique: `rollout:${rollout.id}` },
-  );
+  await enqueueRollout(context.queue, client, rollout);
 }
 
 async function canGoAhead(client: PoolClient, rollout: RolloutRow): Promise<boolean> {
@@ -114,12 +115,16 @@ function purpose(wish: NewRollout): string {
 }
 
 /** A preview lives for its `ttl` from the newest rollout on. */
-async function extendLife(queue: Queue, client: PoolClient, environment: EnvironmentRow): Promise<void> {
+async function extendLife(
+  context: Pick<Context, 'queue'>,
+  client: PoolClient,
+  environment: EnvironmentRow,
+): Promise<void> {
   if (environment.kind !== 'pull-request' || environment.policy.ttl === null) return;
   const { expiresAt } = await theRow<{ expiresAt: Date }>(
     client,
     `update environment set expires_at = now() + make_interval(secs => $2) where id = $1 returning expires_at as "expiresAt"`,
     [environment.id, environment.policy.ttl],
   );
-  await queue.enqueue(expireTask, { environmentId: environment.id }, { client, runAt: expiresAt.getTime() });
+  await enqueueExpiry(context.queue, client, { id: environment.id, expiresAt });
 }

@@ -1,11 +1,12 @@
 import { SlipwayError } from '@slipway/app';
 import type { Context } from '../context.ts';
-import { commitColumns, type CommitRow, type RolloutRow } from '../database/records.ts';
+import { commitColumns, type CommitRow, type EnvironmentKind, type RolloutRow } from '../database/records.ts';
 import { row, rows, theRow } from '../database/sql.ts';
 import { announceEnvironment } from '../events/append.ts';
 import { endRollout } from './transitions.ts';
 
 interface Ground {
+  kind: EnvironmentKind;
   currentRelease: number | null;
   currentSha: string | null;
   heldCommit: string | null;
@@ -70,7 +71,7 @@ async function whyNot(
   const { forge } = context;
   const ground = await theRow<Ground>(
     context.pool,
-    `select environment.current_release as "currentRelease", release.sha as "currentSha",
+    `select environment.kind, environment.current_release as "currentRelease", release.sha as "currentSha",
        environment.held_commit as "heldCommit", environment.branch, branch.sha as head
      from environment
      left join release on release.app_id = environment.app_id and release.number = environment.current_release
@@ -79,6 +80,8 @@ async function whyNot(
     [rollout.environmentId],
   );
   const automatic = rollout.cause === 'automatic';
+  if (automatic && ground.kind === 'environment')
+    return { state: 'cancelled', reason: `${rollout.environment} does not follow a branch any more` };
   if (automatic && ground.head !== null && !(await forge.isAncestor(rollout.app, rollout.sha, ground.head)))
     return {
       state: 'superseded',

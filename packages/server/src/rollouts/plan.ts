@@ -1,7 +1,8 @@
 import type { Plan, PlannedRelease } from '@slipway/engine';
 import type { Context } from '../context.ts';
 import { releaseColumns, type EnvironmentRow, type ReleaseRow } from '../database/records.ts';
-import { row, theRow } from '../database/sql.ts';
+import { row } from '../database/sql.ts';
+import { RolloutEnded } from './transitions.ts';
 
 /** Host names of an environment, without a port: its own ones, and the one that always works on this machine. */
 export function environmentHosts(
@@ -73,6 +74,7 @@ export async function findRelease(
  *
  * @param serving gets all requests; null when nothing serves yet.
  * @param starting is started beside it and gets none.
+ * @throws {RolloutEnded} when the environment is being removed, so that nothing late brings it back.
  */
 export async function applyPlan(
   context: Context,
@@ -89,13 +91,14 @@ export async function applyPlan(
     sleepSeconds: environment.policy.sleep,
     releases,
   };
-  const { plan } = await theRow<{ plan: Plan }>(
+  const written = await row<{ plan: Plan }>(
     context.pool,
     `update environment
      set generation = generation + 1, plan = $2::jsonb || jsonb_build_object('generation', generation + 1), updated_at = now()
-     where id = $1 returning plan`,
+     where id = $1 and removal in ('none', 'waiting') returning plan`,
     [environment.id, wanted],
   );
-  context.fleet.note(await context.engine.converge(plan));
-  return plan;
+  if (!written) throw new RolloutEnded();
+  context.fleet.note(await context.engine.converge(written.plan));
+  return written.plan;
 }

@@ -1,11 +1,11 @@
 import { SlipwayError } from '@slipway/app';
 import { readDefinition } from '../commits/definition.ts';
+import { recordCommit } from '../commits/record.ts';
 import type { Context } from '../context.ts';
 import { releaseColumns, type EnvironmentRow, type ReleaseRow, type RolloutRow } from '../database/records.ts';
 import { row, rows, transaction } from '../database/sql.ts';
 import { mayDo, type Identity } from '../access/tokens.ts';
 import { announceEnvironment } from '../events/append.ts';
-import { prepareKey, prepareTask } from '../tasks.ts';
 import { createRollout } from './create.ts';
 import { refuseOlder } from './eligibility.ts';
 import { findRelease } from './plan.ts';
@@ -30,31 +30,7 @@ export async function requestDeploy(
   if (!read.ok) throw new SlipwayError('mistake', read.reason);
   await refuseOlder(context, environment, commit.sha);
   return await transaction(context.pool, async (client) => {
-    const recorded = await row<{ state: string }>(
-      client,
-      `insert into commit (app_id, sha, tree, subject, author, authored_at, definition)
-       values ($1, $2, $3, $4, $5, $6, $7)
-       on conflict (app_id, sha) do update
-         set state = case when commit.state = 'failed' then 'received' else commit.state end,
-             reason = case when commit.state = 'failed' then null else commit.reason end,
-             definition = excluded.definition
-       returning state`,
-      [
-        environment.appId,
-        commit.sha,
-        commit.tree,
-        commit.subject,
-        commit.author,
-        new Date(commit.authoredAt),
-        read.app,
-      ],
-    );
-    if (recorded?.state === 'received')
-      await context.queue.enqueue(
-        prepareTask,
-        { app: environment.app, appId: environment.appId, sha: commit.sha },
-        { client, key: prepareKey(environment.appId, commit.tree) },
-      );
+    await recordCommit(context, client, { id: environment.appId, name: environment.app }, commit, read);
     return await createRollout(context, client, {
       environment,
       kind: 'deploy',
@@ -193,7 +169,7 @@ export async function requestCancel(context: Context, rollout: RolloutRow, ident
 }
 
 function refuseWhileRemoving(environment: EnvironmentRow): void {
-  if (environment.removal !== 'removing') return;
+  if (environment.removal !== 'removing' && environment.removal !== 'removed') return;
   throw new SlipwayError('conflict', `${environment.name} is being removed and takes no release any more.`, {
     hint: 'Push the branch again when it is gone: that makes a new environment.',
   });

@@ -4,7 +4,7 @@ import type { Context } from '../context.ts';
 import { environmentColumns, environmentTable, type EnvironmentRow, type RolloutRow } from '../database/records.ts';
 import { theRow } from '../database/sql.ts';
 import { freezeRelease } from '../releases/freeze.ts';
-import { approved } from './approval.ts';
+import { sayThatItWaits } from './approval.ts';
 import { mayRelease } from './eligibility.ts';
 import { runBeforeDeployJobs } from './jobs.ts';
 import { judgeStart, servesAlone } from './judge.ts';
@@ -25,6 +25,7 @@ import { beginRunning, endRollout, loadRollout, moveTo, RolloutEnded, succeed, w
  *
  * End states: `succeeded`; `failed` (the old release keeps serving, `reason` says why); `superseded` (something newer goes
  * there); `cancelled` (a person, or the environment is being removed). A rollback begins at `start`: its release is frozen already.
+ * After any but the first, the plan is taken back to what serves.
  *
  * The phase is a column, and each step may run again: a control plane that was killed goes on where it was. A task that has to wait for
  * a check or a person returns; whoever makes it possible enqueues it again.
@@ -34,20 +35,23 @@ export async function advanceRollout(
   { rolloutId }: { rolloutId: string },
   attempt: Attempt,
 ): Promise<void> {
-  let rollout = await loadRollout(context, rolloutId);
-  if (rollout.state !== 'waiting' && rollout.state !== 'running') return;
-  const ended = watchForEnd(context, rollout);
+  const ended = watchForEnd(context, rolloutId);
   const signal = AbortSignal.any([attempt.signal, ended.signal]);
+  let rollout = await loadRollout(context, rolloutId);
   try {
-    if (rollout.phase === 'checks') {
-      if (!(await mayRelease(context, rollout))) return;
-      rollout =
-        rollout.approval === 'required'
-          ? await moveTo(context, rollout, 'approval', 'waits for approval')
-          : await moveTo(context, rollout, 'release', 'freezes the release');
+    if (rollout.state !== 'waiting' && rollout.state !== 'running') {
+      // Whoever recorded its end may have been killed before it took back what was started.
+      if (rollout.state !== 'succeeded') await restore(context, rollout);
+      return;
     }
-    if (rollout.phase === 'approval') {
-      if (!(await approved(context, rollout))) return;
+    // Asked again after an approval: something newer may run since it began to wait.
+    if (rollout.phase === 'checks' || rollout.phase === 'approval') {
+      if (!(await mayRelease(context, rollout))) return;
+      if (rollout.approval === 'required') {
+        if (rollout.phase === 'checks') rollout = await moveTo(context, rollout, 'approval', 'waits for approval');
+        await sayThatItWaits(context, rollout);
+        return;
+      }
       rollout = await moveTo(context, rollout, 'release', 'freezes the release');
     }
     rollout = await beginRunning(context, rollout);
@@ -135,12 +139,14 @@ async function shift(
   );
 }
 
-/** After a rollout that did not succeed: only what serves is wanted. */
+/** After a rollout that did not succeed: only what serves is wanted. Where nothing of it is in the plan, there is nothing to do. */
 async function restore(context: Context, rollout: RolloutRow): Promise<void> {
-  if (rollout.phase !== 'start' && rollout.phase !== 'shift') return;
+  if (rollout.release === null) return;
   const environment = await loadEnvironment(context, rollout.environmentId);
   if (environment.removal === 'removing' || environment.removal === 'removed') return;
-  await applyPlan(context, environment, await servingRelease(context, environment), null);
+  if (rollout.release === environment.currentRelease) return;
+  const left = environment.plan?.releases.some(({ number }) => number === rollout.release);
+  if (left === true) await applyPlan(context, environment, await servingRelease(context, environment), null);
 }
 
 async function servingRelease(context: Context, environment: EnvironmentRow): Promise<ReleaseWithArtifact | null> {
@@ -151,7 +157,10 @@ async function servingRelease(context: Context, environment: EnvironmentRow): Pr
 
 async function targetRelease(context: Context, rollout: RolloutRow): Promise<ReleaseWithArtifact> {
   const target = rollout.release === null ? null : await findRelease(context, rollout.appId, rollout.release);
-  if (!target) throw new Error(`rollout ${rollout.id} has no release in phase ${rollout.phase}`);
+  if (!target)
+    throw new SlipwayError('conflict', `the artifact of release ${rollout.release} has been deleted to save space.`, {
+      hint: `Deploy its commit again: slipway deploy ${rollout.app}/${rollout.environment} --commit ${rollout.sha.slice(0, 8)}`,
+    });
   return target;
 }
 

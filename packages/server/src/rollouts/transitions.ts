@@ -3,6 +3,7 @@ import type { Context } from '../context.ts';
 import {
   rolloutColumns,
   rolloutTable,
+  type EnvironmentRow,
   type ReleaseRow,
   type RolloutPhase,
   type RolloutRow,
@@ -12,7 +13,10 @@ import { row, rows, theRow, transaction, type Database } from '../database/sql.t
 import { announceEnvironment, appendEvent } from '../events/append.ts';
 import { collectTask, maintainTask } from '../tasks.ts';
 
-/** The only statements that change a rollout's state or phase. Each checks the state it comes from, so a late writer changes nothing. */
+/**
+ * The only statements that change a rollout's state or phase. Each checks the state it comes from, so a late writer changes nothing.
+ * Whatever ends a rollout locks its environment first, so that two that end each other's never wait in a circle.
+ */
 
 /** Thrown where a rollout finds that its end is recorded already. */
 export class RolloutEnded extends Error {
@@ -24,6 +28,23 @@ export class RolloutEnded extends Error {
 
 export async function loadRollout(context: Pick<Context, 'pool'>, id: string): Promise<RolloutRow> {
   return await theRow(context.pool, `select ${rolloutColumns} from ${rolloutTable} where rollout.id = $1`, [id]);
+}
+
+/**
+ * Locks the row of an environment until the transaction ends. Not `for update`, which would hold up every event that is told of it.
+ *
+ * @returns the row as it is now.
+ */
+export async function lockEnvironment(
+  client: PoolClient,
+  id: string,
+): Promise<Pick<EnvironmentRow, 'removal' | 'currentRelease' | 'heldCommit'>> {
+  return await theRow(
+    client,
+    `select removal, current_release as "currentRelease", held_commit as "heldCommit" from environment
+     where id = $1 for no key update`,
+    [id],
+  );
 }
 
 /** Enters the next phase. @throws {RolloutEnded} */
@@ -74,28 +95,21 @@ export async function claimEnvironment(
   client: PoolClient,
   rollout: RolloutRow,
 ): Promise<void> {
-  const environment = await theRow<{ removal: string }>(
-    client,
-    `select removal from environment where id = $1 for update`,
-    [rollout.environmentId],
-  );
+  const environment = await lockEnvironment(client, rollout.environmentId);
   if (environment.removal === 'removing' || environment.removal === 'removed') {
     await setEnd(client, rollout, 'cancelled', 'the environment is being removed');
     return;
   }
-  const older = await rows<RolloutRow>(
-    client,
-    `select ${rolloutColumns} from ${rolloutTable}
-     where rollout.environment_id = $1 and rollout.id < $2 and rollout.state in ('waiting', 'running')`,
-    [rollout.environmentId, rollout.id],
-  );
+  const open = await openRollouts(client, rollout.environmentId);
+  const older = open.filter(({ id }) => Number(id) < Number(rollout.id));
   for (const other of older) {
     const isOlderCommit =
+      other.state === 'running' &&
       rollout.kind !== 'rollback' &&
       other.kind !== 'rollback' &&
       rollout.sha !== other.sha &&
       (await context.forge.isAncestor(rollout.app, rollout.sha, other.sha));
-    if (isOlderCommit && other.state === 'running') {
+    if (isOlderCommit) {
       await setEnd(
         client,
         rollout,
@@ -109,6 +123,20 @@ export async function claimEnvironment(
     await setEnd(client, other, 'superseded', `rollout ${rollout.id} (${rollout.sha.slice(0, 8)}) goes there instead`);
 }
 
+/** The environment goes away: nothing moves it any more. The caller holds its lock. */
+export async function cancelOpenRollouts(client: PoolClient, environmentId: string, reason: string): Promise<void> {
+  for (const rollout of await openRollouts(client, environmentId)) await setEnd(client, rollout, 'cancelled', reason);
+}
+
+async function openRollouts(client: PoolClient, environmentId: string): Promise<RolloutRow[]> {
+  return await rows<RolloutRow>(
+    client,
+    `select ${rolloutColumns} from ${rolloutTable}
+     where rollout.environment_id = $1 and rollout.state in ('waiting', 'running') order by rollout.id`,
+    [environmentId],
+  );
+}
+
 /** Records that a rollout did not reach its aim. A failed one shows at its environment until something newer succeeds. */
 export async function endRollout(
   context: Context,
@@ -118,6 +146,7 @@ export async function endRollout(
   data: { lastLines?: string[] } = {},
 ): Promise<void> {
   await transaction(context.pool, async (client) => {
+    await lockEnvironment(client, rollout.environmentId);
     await setEnd(client, rollout, state, reason, data);
   });
 }
@@ -173,6 +202,7 @@ export function withLastLines(reason: string, lastLines: readonly string[]): str
 /** The new release serves. */
 export async function succeed(context: Context, rollout: RolloutRow, release: ReleaseRow): Promise<void> {
   await transaction(context.pool, async (client) => {
+    const before = await lockEnvironment(client, rollout.environmentId);
     const ended = await row(
       client,
       `update rollout set state = 'succeeded', phase = 'done', step = 'done', finished_at = now()
@@ -180,20 +210,16 @@ export async function succeed(context: Context, rollout: RolloutRow, release: Re
       [rollout.id],
     );
     if (!ended) throw new RolloutEnded();
-    const before = await theRow<{ currentRelease: number | null; sha: string | null }>(
-      client,
-      `select environment.current_release as "currentRelease", release.sha from environment
-       left join release on release.app_id = environment.app_id and release.number = environment.current_release
-       where environment.id = $1 for update of environment`,
-      [rollout.environmentId],
-    );
     await client.query(
       `update environment set current_release = $2, failure = null, held_commit = $3, activity = 'awake', updated_at = now() where id = $1`,
-      // A rollback holds automatic deploys until a commit comes that is newer than the one it left; anything else ends the hold.
+      // A rollback holds automatic deploys until a commit comes that is newer than the one it left, also when a second one goes
+      // further back; anything else ends the hold.
       [
         rollout.environmentId,
         release.number,
-        rollout.kind === 'rollback' ? await heldCommit(client, rollout, before.sha) : null,
+        rollout.kind === 'rollback'
+          ? (before.heldCommit ?? (await shaOf(client, rollout, before.currentRelease)))
+          : null,
       ],
     );
     await client.query(`update release set served_at = coalesce(served_at, now()) where app_id = $1 and number = $2`, [
@@ -231,25 +257,20 @@ export async function succeed(context: Context, rollout: RolloutRow, release: Re
   });
 }
 
-/** The newest commit that was left by rolling back: an earlier hold stays when a second rollback goes further back. */
-async function heldCommit(db: Database, rollout: RolloutRow, leaving: string | null): Promise<string | null> {
-  const held = await theRow<{ heldCommit: string | null }>(
-    db,
-    `select held_commit as "heldCommit" from environment where id = $1`,
-    [rollout.environmentId],
-  );
-  return held.heldCommit ?? leaving;
+async function shaOf(db: Database, { appId }: RolloutRow, release: number | null): Promise<string | null> {
+  const found = await row<{ sha: string }>(db, `select sha from release where app_id = $1 and number = $2`, [
+    appId,
+    release,
+  ]);
+  return found?.sha ?? null;
 }
 
-/** A signal that aborts when somebody else records the end of this rollout, or the environment is being removed. */
-export function watchForEnd(context: Context, rollout: RolloutRow): { signal: AbortSignal; stop: () => void } {
+/** A signal that aborts when somebody else records the end of this rollout. Watch before reading the row: no end comes in between. */
+export function watchForEnd(context: Context, rolloutId: string): { signal: AbortSignal; stop: () => void } {
   const controller = new AbortController();
   const off = context.changes.onEvent((event) => {
-    const isEnd =
-      event.rolloutId === rollout.id &&
-      (event.kind === 'rollout.superseded' || event.kind === 'rollout.cancelled' || event.kind === 'rollout.failed');
-    const isRemoval = event.environmentId === rollout.environmentId && event.kind === 'environment.removing';
-    if (isEnd || isRemoval) controller.abort(new RolloutEnded());
+    const isEnd = ['rollout.superseded', 'rollout.cancelled', 'rollout.failed'].includes(event.kind);
+    if (isEnd && event.rolloutId === rolloutId) controller.abort(new RolloutEnded());
   });
   return { signal: controller.signal, stop: off };
 }
