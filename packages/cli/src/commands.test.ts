@@ -118,6 +118,7 @@ test('releases, events and why are told line by line', async () => {
   await fakeApi(home, {
     'GET /api/apps/shop/releases?limit=20': { releases: [release] },
     'GET /api/events?app=shop&environment=staging&limit=100': { events: [event(1, 'release 7 is ready')] },
+    'GET /api/events?app=shop&environment=stagin&limit=100': { events: [] },
     'GET /api/why?thing=shop%2Fstaging': {
       subject: 'environment shop/staging',
       summary: 'waits for approval',
@@ -133,6 +134,11 @@ test('releases, events and why are told line by line', async () => {
   expect((await slipway(['events', 'shop/staging'], { home })).stdout).toMatch(
     / {2}shop\/staging {2}release 7 is ready\n/,
   );
+  expect(await slipway(['events', 'shop/stagin'], { home })).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: 'slipway: there is no /api/apps/shop/environments/stagin.\n',
+  });
   const why = (await slipway(['why', 'shop/staging'], { home })).stdout;
   expect(why).toMatch(/^environment shop\/staging: waits for approval\n/);
   expect(why).toMatch(/awaited since {2}approval\n\s+to go on: slipway approve r1\n$/);
@@ -226,7 +232,7 @@ test('run prints what the job writes, and its failure', async () => {
   expect(await slipway(['run', 'shop/staging', 'report'], { home })).toEqual({
     code: 1,
     stdout: 'counting\n',
-    stderr: 'slipway: job report failed. Exit code 3.\n',
+    stderr: 'slipway: job report failed with exit code 3.\n',
   });
   expect((await slipway(['logs', 'shop/staging', 'report', '--lines', '5'], { home })).stdout).toMatch(
     /report 7 {2}counting\n$/,

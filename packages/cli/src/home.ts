@@ -15,7 +15,7 @@ export function filesOf(home: string) {
     server: join(home, 'server.json'),
     /** What `slipway login` saved, 0600. */
     login: join(home, 'login.json'),
-    /** Who runs `slipway up` on this home. */
+    /** Who runs `slipway up` on this home; each taking adds a number. */
     lock: join(home, 'up.lock'),
     /** Ports, and the processes that were started: what the next `slipway up` goes on with. */
     up: join(home, 'up.json'),

@@ -44,6 +44,10 @@ test.concurrent.for([
     args: ['deploy', 'shop/staging'],
     says: "slipway: required option '--commit <sha>' not specified. See: slipway deploy --help\n",
   },
+  {
+    args: ['deploy', 'shop/staging', '--comit', '1234567'],
+    says: "slipway: unknown option '--comit'. Did you mean --commit? See: slipway deploy --help\n",
+  },
   { args: ['logs'], says: "slipway: missing required argument 'environment'. See: slipway logs --help\n" },
   {
     args: ['logs', 'shop'],
@@ -60,7 +64,7 @@ test.concurrent.for([
   { args: ['up', '--port', '70000'], says: "slipway: --port is '70000'. Give a whole number from 1 to 65535.\n" },
   {
     args: ['token', 'create', 'ci', '--role', 'boss'],
-    says: "slipway: option '--role <role>' argument 'boss' is invalid. Allowed choices are viewer, deployer, admin. See: slipway token --help\n",
+    says: "slipway: option '--role <role>' argument 'boss' is invalid. Allowed choices are viewer, deployer, admin. See: slipway token create --help\n",
   },
 ])('$args is asked wrongly: exit code 2 and what to do', async ({ args, says }) => {
   const { code, stdout, stderr } = await slipway(args, { home: await temporaryFolder() });

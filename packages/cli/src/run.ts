@@ -81,10 +81,44 @@ function unknownCommand(name: string): SlipwayError {
 /** Commander's own complaint in the words of the product: what happened, and what to do. */
 function usageError(error: CommanderError, program: Command): SlipwayError {
   const [what = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
-  const command = program.args[0];
-  const help = `slipway ${command === undefined || command.startsWith('-') ? '' : `${command} `}--help`;
+  const command = askedCommand(program);
+  const help = `See: ${commandPath(command)} --help`;
+  const misspelt = error.code.startsWith('commander.missing') ? unknownOption(program.args, command) : null;
+  if (misspelt !== null) {
+    const near = nearest(misspelt, optionsOf(command));
+    const meant = near === null ? '' : `Did you mean ${near}? `;
+    return new SlipwayError('mistake', `unknown option '${misspelt}'`, { hint: `${meant}${help}` });
+  }
   const meant = suggestion === undefined ? '' : `${suggestion.replace(/^\(|\)$/g, '')} `;
-  return new SlipwayError('mistake', what, { hint: `${meant}See: ${help}` });
+  return new SlipwayError('mistake', what, { hint: `${meant}${help}` });
+}
+
+/** The innermost command, e.g. `create` of `slipway token create`. */
+function askedCommand(program: Command): Command {
+  let asked = program;
+  for (const word of program.args) {
+    const inner = asked.commands.find((command) => command.name() === word);
+    if (inner === undefined) break;
+    asked = inner;
+  }
+  return asked;
+}
+
+function commandPath(command: Command): string {
+  return command.parent === null ? command.name() : `${commandPath(command.parent)} ${command.name()}`;
+}
+
+function optionsOf(command: Command): string[] {
+  const own = command.options.flatMap(({ long }) => long ?? []);
+  return command.parent === null ? [...own, '--help'] : [...own, ...optionsOf(command.parent)];
+}
+
+/** Commander tells what is missing first, also when it is there, but misspelt. */
+function unknownOption(args: string[], command: Command): string | null {
+  const dashes = args.indexOf('--');
+  const known = optionsOf(command);
+  const names = args.slice(0, dashes === -1 ? args.length : dashes).map((arg) => arg.split('=', 1)[0] ?? '');
+  return names.find((name) => name.startsWith('--') && !known.includes(name)) ?? null;
 }
 
 /** `slipway logs ... | head`: the reader has seen enough. */

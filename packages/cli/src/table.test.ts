@@ -27,3 +27,9 @@ test('facts that are not known are left out', () => {
     ),
   ).toBe('state  ready\nurl    http://x');
 });
+
+test('a text of several lines is shown whole among facts, and by its first line in a table', () => {
+  const reason = 'it ended\nError: no such file\n';
+  expect(stripVTControlCharacters(facts([['reason', reason]]))).toBe('reason  it ended\n        Error: no such file');
+  expect(stripVTControlCharacters(table(['WHY', 'APP'], [[reason, 'shop']]))).toBe('WHY       APP\nit ended  shop');
+});

@@ -25,6 +25,11 @@ export function appOrEnvironment(text: string): { app: string; environment: stri
   return text.includes('/') ? environmentTarget(text) : { app: text, environment: null };
 }
 
+/** Where the API tells about it. */
+export function pathOf({ app, environment }: { app: string; environment: string | null }): string {
+  return environment === null ? `/api/apps/${encodeURIComponent(app)}` : environmentPath({ app, environment });
+}
+
 export function environmentPath({ app, environment }: EnvironmentTarget): string {
   return `/api/apps/${encodeURIComponent(app)}/environments/${encodeURIComponent(environment)}`;
 }

@@ -3,7 +3,7 @@ import type { ApiEvent } from '../api.ts';
 import { connect, type Client } from '../client.ts';
 import { contextOf, type Context } from '../context.ts';
 import { eventLine } from '../describe.ts';
-import { appOrEnvironment, wholeNumber } from '../target.ts';
+import { appOrEnvironment, pathOf, wholeNumber } from '../target.ts';
 import { trustedJson } from '../trusted-json.ts';
 
 export function define(command: Command): void {
@@ -24,6 +24,8 @@ export function define(command: Command): void {
       const past = await client.get<{ events: ApiEvent[] }>(
         `/api/events?${new URLSearchParams([...query, ['limit', limit]]).toString()}`,
       );
+      // Of an environment that was removed there are events still; of a name that was mistyped there are none.
+      if (past.events.length === 0 && what !== undefined) await client.get(pathOf(appOrEnvironment(what)));
       if (options.follow !== true) {
         const text = past.events.map((event) => eventLine(event)).join('\n');
         context.print(past, text === '' ? 'Nothing has happened yet.' : text);

@@ -15,6 +15,6 @@ export function define(command: Command): void {
         options.confirm === undefined ? '' : `?${new URLSearchParams({ confirm: options.confirm }).toString()}`;
       const client = await connect(context);
       const environment = await client.delete<ApiEnvironment>(`${environmentPath(target)}${query}`);
-      context.print(environment, `${what} is being removed. What is left to do: slipway why ${what}`);
+      context.print(environment, `${what} is being removed. How far it is: slipway events ${what}`);
     });
 }

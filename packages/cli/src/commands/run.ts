@@ -30,6 +30,10 @@ export function define(command: Command): void {
       if (result.outcome === 'succeeded') return;
       process.exitCode = 1;
       if (!context.json)
-        process.stderr.write(`slipway: job ${job} failed. ${result.reason ?? `Exit code ${result.exitCode}.`}\n`);
+        process.stderr.write(
+          result.exitCode === null
+            ? `slipway: job ${job} failed. ${result.reason ?? 'No reason was given.'}\n`
+            : `slipway: job ${job} failed with exit code ${result.exitCode}.\n`,
+        );
     });
 }

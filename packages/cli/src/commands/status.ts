@@ -2,9 +2,9 @@ import type { Command } from 'commander';
 import type { ApiApp, ApiEnvironment } from '../api.ts';
 import { connect } from '../client.ts';
 import { contextOf } from '../context.ts';
-import { environmentName, readyText, releaseText, stateText, timeText } from '../describe.ts';
+import { environmentName, readyText, releaseText, shortCommit, stateText, timeText } from '../describe.ts';
 import { facts, table } from '../table.ts';
-import { appOrEnvironment, environmentPath } from '../target.ts';
+import { appOrEnvironment, pathOf } from '../target.ts';
 
 export function define(command: Command): void {
   command
@@ -20,12 +20,11 @@ export function define(command: Command): void {
       }
       const target = appOrEnvironment(what);
       if (target.environment === null) {
-        const app = await client.get<ApiApp>(`/api/apps/${encodeURIComponent(target.app)}`);
+        const app = await client.get<ApiApp>(pathOf(target));
         context.print(app, `${app.app}  ${app.cloneUrl}\n\n${environmentTable([app])}`);
         return;
       }
-      const path = environmentPath({ app: target.app, environment: target.environment });
-      const environment = await client.get<ApiEnvironment>(path);
+      const environment = await client.get<ApiEnvironment>(pathOf(target));
       context.print(environment, oneEnvironment(environment));
     });
 }
@@ -63,7 +62,9 @@ function oneEnvironment(environment: ApiEnvironment): string {
     ['rollout', moving ? `${rollout.id}: ${rollout.step}` : null],
     [
       'held',
-      environment.heldSince === null ? null : `automatic deploys wait for a commit newer than ${environment.heldSince}`,
+      environment.heldSince === null
+        ? null
+        : `automatic deploys wait for a commit newer than ${shortCommit(environment.heldSince)}`,
     ],
     ['expires', environment.expiresAt === null ? null : timeText(environment.expiresAt)],
   ]);

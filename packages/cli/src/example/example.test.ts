@@ -32,8 +32,10 @@ test('up --example ends with staging and a preview, and pushes only once', async
   expect(first.code, first.stderr).toBe(0);
   expect(first.stderr).toMatch(/remote: check test \.\.\. passed/);
   expect(first.stderr).toMatch(/remote: staging: release \d+ ready http:/);
-  expect(first.stdout).toContain(`staging              http://staging.shop.localhost:${routerPort}`);
-  expect(first.stdout).toContain(`pr-1 (new-headline)  http://pr-1.shop.localhost:${routerPort}`);
+  expect(first.stdout).toContain(
+    `staging              http://staging.shop.localhost:${routerPort}\n` +
+      `pr-1 (new-headline)  http://pr-1.shop.localhost:${routerPort}\n`,
+  );
   const token = readFileSync(filesOf(home).token, 'utf8').trim();
   expect(first.stderr).not.toContain(token);
 

@@ -28,7 +28,7 @@ const FAILING_SECONDS = 20;
  * Pushes the example app through the front door as a person would, then a change on a branch, and waits until staging and the
  * preview are ready. What was pushed is not pushed again; an app whose repository was deleted here is left alone.
  *
- * @returns its environments that came from a push.
+ * @returns its environments that came from a push, in the order of the API: the long-lived ones first.
  * @throws {SlipwayError} when a push is refused, or an environment does not get ready; with the reason.
  */
 export async function pushExample(request: ExampleRequest): Promise<ApiEnvironment[]> {
@@ -49,7 +49,9 @@ export async function pushExample(request: ExampleRequest): Promise<ApiEnvironme
     await pointAt(folder, client.url, [process.execPath, entry, 'credential', '--home', home]);
   }
   request.doing('waiting until staging and the preview are ready');
-  return untilReady(client);
+  await untilReady(client);
+  const { environments } = await client.get<ApiApp>(`/api/apps/${exampleApp}`);
+  return environments.filter(isFromPush);
 }
 
 /** Killed between its two pushes, it has an app but no mark: then pushing again does what is missing. */
@@ -61,7 +63,7 @@ async function wasPushed(client: Client, folder: string): Promise<boolean> {
 }
 
 /** Follows the live stream until everything that was pushed is ready, or asleep, which a request ends. */
-async function untilReady(client: Client): Promise<ApiEnvironment[]> {
+async function untilReady(client: Client): Promise<void> {
   const environments = new Map<string, ApiEnvironment>();
   const giveUp = new AbortController();
   const late = setTimeout(() => giveUp.abort(), READY_SECONDS * 1000);
@@ -72,7 +74,7 @@ async function untilReady(client: Client): Promise<ApiEnvironment[]> {
       note(environments, message);
       synced ||= message.event === 'synced';
       const states = [...environments.values()].map(({ state }) => state);
-      if (synced && states.every((state) => state === 'ready' || state === 'asleep')) return [...environments.values()];
+      if (synced && states.every((state) => state === 'ready' || state === 'asleep')) return;
       if (states.includes('failing')) failing ??= setTimeout(() => giveUp.abort(), FAILING_SECONDS * 1000);
       else {
         clearTimeout(failing);
@@ -87,11 +89,15 @@ async function untilReady(client: Client): Promise<ApiEnvironment[]> {
 }
 
 /** What a person asks for (production, by `promote`) is not waited for. */
+function isFromPush({ kind }: ApiEnvironment): boolean {
+  return kind !== 'environment';
+}
+
 function note(environments: Map<string, ApiEnvironment>, message: ServerSentEvent): void {
   if (message.event === 'removed') environments.delete(trustedJson<{ environment: string }>(message.data).environment);
   if (message.event !== 'environment') return;
   const environment = trustedJson<ApiEnvironment>(message.data);
-  if (environment.kind !== 'environment') environments.set(environment.environment, environment);
+  if (isFromPush(environment)) environments.set(environment.environment, environment);
 }
 
 function notReady(environments: ApiEnvironment[]): SlipwayError {

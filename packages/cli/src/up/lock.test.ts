@@ -17,29 +17,46 @@ test('a lock is held until it is released', async () => {
   expect(lockOwner(file)).toBeNull();
 });
 
-test('a lock whose owner was killed is taken over, by exactly one of many', async () => {
+test('a lock whose owner was killed is taken over by exactly one, however many try at once', async () => {
   const folder = await temporaryFolder();
-  const file = join(folder, 'up.lock');
   const script = join(folder, 'take.mjs');
   await writeFile(
     script,
     `import { takeLock } from ${JSON.stringify(module_)};
-     console.log(takeLock(${JSON.stringify(file)}) === null ? 'mine' : 'taken');
-     setInterval(() => {}, 1000);`,
+     import { createInterface } from 'node:readline';
+     console.log('started');
+     for await (const file of createInterface({ input: process.stdin })) {
+       console.log(file + (takeLock(file) === null ? ' mine' : ' taken') + '.');
+     }`,
   );
-  const first = startProcess(process.execPath, [script]);
-  await first.waitForOutput(/mine/);
-  await first.kill();
-  const many = Array.from({ length: 6 }, () => startProcess(process.execPath, [script]));
-  const said = await Promise.all(many.map(async (one) => (await one.waitForOutput(/mine|taken/))[0]));
-  expect(said.filter((word) => word === 'mine')).toHaveLength(1);
+  const start = async () => {
+    const process_ = startProcess(process.execPath, [script]);
+    await process_.waitForOutput(/started/);
+    return process_;
+  };
+  const rounds = Array.from({ length: 25 }, (_, round) => join(folder, `up-${round}.lock`));
+  const killed = await start();
+  for (const file of rounds) {
+    killed.write(`${file}\n`);
+    await killed.waitForOutput(new RegExp(`${file} mine\\.`));
+  }
+  await killed.kill();
+  const many = await Promise.all(Array.from({ length: 20 }, start));
+  for (const file of rounds) {
+    for (const one of many) one.write(`${file}\n`);
+    const said = await Promise.all(many.map((one) => one.waitForOutput(new RegExp(`${file} (mine|taken)\\.`))));
+    expect(
+      said.filter(([, word]) => word === 'mine'),
+      file,
+    ).toHaveLength(1);
+  }
 });
 
 test('a damaged lock, or one of a process whose number is used again, is stale', async () => {
   const file = join(await temporaryFolder(), 'up.lock');
-  await writeFile(file, 'not json');
+  await writeFile(`${file}.1`, 'not json');
   expect(takeLock(file)).toBeNull();
-  await writeFile(file, JSON.stringify({ pid: process.pid, startTime: '1' }));
+  await writeFile(`${file}.7`, JSON.stringify({ pid: process.pid, startTime: '1' }));
   expect(lockOwner(file)).toBeNull();
   expect(takeLock(file)).toBeNull();
   expect(lockOwner(file)?.pid).toBe(process.pid);

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -6,6 +6,7 @@ import { freePort, startProcess, temporaryFolder, testDatabase, waitFor, type Te
 import { filesOf } from '../home.ts';
 import { entry, slipway } from '../test/slipway.ts';
 import { trustedJson } from '../trusted-json.ts';
+import { lockOwner } from './lock.ts';
 import { isRunning } from './process-identity.ts';
 import { readState, writeState, type PartName } from './state.ts';
 import type { UpInfo } from './supervise.ts';
@@ -130,7 +131,7 @@ test('killed at any step of its first start, up finishes it the next time', asyn
   const ports = ['--port', String(await freePort()), '--router-port', String(await freePort())];
   const files = filesOf(home);
   const steps: Record<string, () => boolean> = {
-    'the lock is taken': () => existsSync(files.lock),
+    'the lock is taken': () => lockOwner(files.lock) !== null,
     'the database is being made': () => readdirSync(join(files.data, 'postgres')).length > 0,
     'the agent was started': () => readState(files.up).parts.agent !== undefined,
     'PostgreSQL runs': () => readState(files.up).parts.postgres !== undefined,
