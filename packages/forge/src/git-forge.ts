@@ -104,13 +104,18 @@ export class GitForge implements Forge {
     return decodeName(head.subarray('ref: refs/heads/'.length, head.length - 1));
   }
 
-  /** @see defaultBranch. Written here, not by `git symbolic-ref`, because a branch name may be any bytes. */
-  async setDefaultBranch(app: string, branch: string): Promise<void> {
+  /**
+   * Sees to it that the default branch is one that is there: main, master, or the first one. A process that was killed after
+   * the first push may not have come to this.
+   */
+  async settleDefaultBranch(app: string, refs: Map<string, string>): Promise<void> {
+    const [first] = refs.keys();
+    if (first === undefined || refs.has(await this.defaultBranch(app))) return;
+    const branch = ['main', 'master'].find((name) => refs.has(name)) ?? first;
     const file = join(this.store.path(app), 'HEAD');
-    await writeFile(
-      `${file}.new`,
-      Buffer.concat([Buffer.from('ref: refs/heads/'), encodeName(branch), Buffer.from('\n')]),
-    );
+    // Not by `git symbolic-ref`, because a branch name may be any bytes.
+    const content = Buffer.concat([Buffer.from('ref: refs/heads/'), encodeName(branch), Buffer.from('\n')]);
+    await writeFile(`${file}.new`, content);
     await rename(`${file}.new`, file);
   }
 

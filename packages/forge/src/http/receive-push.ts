@@ -140,12 +140,7 @@ async function settle(forge: GitForge, app: string, before: Map<string, string>)
     app,
     changes.flatMap((change) => [change.before, change.after]).filter((sha) => sha !== null),
   );
-  // Not only after the first push: the process that took that one may have been killed right here, too.
-  const [firstPushed] = after.keys();
-  if (firstPushed !== undefined && !after.has(await forge.defaultBranch(app))) {
-    const usual = ['main', 'master'].find((name) => after.has(name));
-    await forge.setDefaultBranch(app, usual ?? firstPushed);
-  }
+  await forge.settleDefaultBranch(app, after);
   return changes;
 }
 

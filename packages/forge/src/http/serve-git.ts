@@ -111,7 +111,9 @@ async function advertise(
   { forge }: ServeGitOptions,
 ): Promise<void> {
   // An app that the push will make is not made yet: a push that never comes leaves nothing.
-  const repository = (await forge.store.exists(app)) ? forge.store.path(app) : await forge.store.empty();
+  const there = await forge.store.exists(app);
+  if (there && service === 'git-upload-pack') await forge.settleDefaultBranch(app, await forge.refs(app));
+  const repository = there ? forge.store.path(app) : await forge.store.empty();
   const version2 = service === 'git-upload-pack' && versionOf(request) === 'version=2';
   const refs = await forge.git.must([service.slice('git-'.length), '--stateless-rpc', '--advertise-refs', repository], {
     variables: version2 ? { GIT_PROTOCOL: 'version=2' } : {},
