@@ -1,0 +1,103 @@
+import { testDatabase } from '@slipway/testing';
+import type { Pool } from 'pg';
+import { expect, test } from 'vitest';
+import { connectPool, Queue } from './index.ts';
+import { claimTasks } from './statements/claim.ts';
+import { finishTasks } from './statements/finish.ts';
+import { type Database, namesIn } from './statements/names.ts';
+
+/**
+ * Plans that PostgreSQL chose wrongly once, each of which made the queue ten to a hundred times slower. Autovacuum is off
+ * here, so that the statistics are as wrong as they are in the second after a bulk insert.
+ */
+
+const names = namesIn('slipway_queue');
+const worker = '00000000-0000-4000-8000-000000000001';
+const many = 20_000;
+
+async function setup(): Promise<Pool> {
+  const { pool } = await testDatabase({
+    name: 'queue-plans',
+    prepare: async (template) => {
+      const templatePool = connectPool(template);
+      await new Queue({ pool: templatePool }).migrate();
+      await templatePool.query(`alter table ${names.task} set (autovacuum_enabled = false)`);
+      await templatePool.query(`insert into ${names.worker} (id) values ($1)`, [worker]);
+      await templatePool.end();
+    },
+  });
+  return pool;
+}
+
+/** As a bulk load does it: nobody has analysed the table since. */
+async function insert(pool: Pool, count: number, state: 'ready' | 'running', keys: 'none' | 'own'): Promise<void> {
+  await pool.query(
+    `insert into ${names.task} (kind, payload, state, run_at, key, worker_id, lease, losses_allowed)
+     select 'note', '{}', $2, now(), case when $3 = 'own' then 'key ' || n end, case when $2 = 'running' then $4::uuid end, 1, 3
+     from generate_series(1, $1) as n`,
+    [count, state, keys, worker],
+  );
+}
+
+/** Runs statements and tells what PostgreSQL read for them: what it would read with the plans that it chose. */
+function explaining(pool: Pool): { db: Database; read: () => { rows: number; whole: string[] } } {
+  let rows = 0;
+  const whole: string[] = [];
+  const visit = (node: Record<string, unknown>): void => {
+    const loops = Number(node['Actual Loops']);
+    if ('Relation Name' in node || 'Index Name' in node) {
+      rows += (Number(node['Actual Rows']) + Number(node['Rows Removed by Filter'] ?? 0)) * loops;
+      if (node['Node Type'] === 'Seq Scan') whole.push(String(node['Relation Name']));
+    }
+    for (const child of Array.isArray(node['Plans']) ? (node['Plans'] as Record<string, unknown>[]) : []) visit(child);
+  };
+  const db: Database = {
+    query: async (text, values) => {
+      const { rows: plan } = await pool.query<{ 'QUERY PLAN': { Plan: Record<string, unknown> }[] }>(
+        `explain (analyze, format json) ${text}`,
+        values,
+      );
+      for (const { Plan } of plan[0]?.['QUERY PLAN'] ?? []) visit(Plan);
+      return { rows: [], rowCount: 0 };
+    },
+  };
+  return { db, read: () => ({ rows, whole }) };
+}
+
+test.each([
+  ['never', 'none'],
+  ['never', 'own'],
+  ['when nothing was ready', 'none'],
+  ['when nothing was ready', 'own'],
+] as const)('a claim after a bulk insert reads only what it takes (analysed %s, keys: %s)', async (analysed, keys) => {
+  const pool = await setup();
+  if (analysed !== 'never') {
+    await insert(pool, 50, 'running', 'none');
+    await pool.query(`analyze ${names.task}`);
+  }
+  await insert(pool, many, 'ready', keys);
+  const { db, read } = explaining(pool);
+  await claimTasks(db, names, worker, [{ kind: 'note', limit: 20 }]);
+  expect(read().rows).toBeLessThan(20 * 20);
+  expect(read().whole.filter((table) => table === 'task')).toEqual([]);
+});
+
+test('finished tasks are found by their ids, whatever else runs and however old the statistics are', async () => {
+  const pool = await setup();
+  // When it was analysed nothing ran, so that the index of running tasks seems to be empty.
+  await insert(pool, many, 'ready', 'none');
+  await pool.query(`analyze ${names.task}`);
+  await insert(pool, many, 'running', 'none');
+  const { rows } = await pool.query<{ id: string }>(
+    `select id from ${names.task} where state = 'running' order by id limit 20`,
+  );
+  const { db, read } = explaining(pool);
+  await finishTasks(
+    db,
+    names,
+    rows.map(({ id }) => ({ id, lease: '1' })),
+    'first',
+  );
+  expect(read().rows).toBeLessThan(20 * 20);
+  expect(read().whole.filter((table) => table === 'task')).toEqual([]);
+});
