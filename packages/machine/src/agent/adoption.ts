@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts';
 import { readOutput, type Output, type OutputOptions } from './output.ts';
 import { processFolder } from './launch.ts';
-import { isRunning } from './procfs.ts';
+import { isRunning, type ProcessName } from './procfs.ts';
 
 /** Milliseconds between two looks at an adopted process: the backstop for one that keeps no output open. */
 const lookEvery = 5000;
@@ -15,12 +15,6 @@ export interface Adopted {
   running: () => boolean;
   /** Resolves when it has ended, or nobody wants to know any more. */
   ended: Promise<void>;
-}
-
-/** Names one process for ever: a pid alone may be another process by now, which must be neither watched nor ended. */
-export interface ProcessName {
-  pid: number | null;
-  startTime: number | null;
 }
 
 /** Takes a process over: reads on from its FIFOs, and watches for its end. @returns null when it does not run any more. */

@@ -26,7 +26,8 @@ export interface AgentUnderTest extends ConformanceSetup {
 
 const entry = new URL('./run.ts', import.meta.url).href;
 
-export async function agentUnderTest(options: { folder?: string } = {}): Promise<AgentUnderTest> {
+/** `path`: PATH of the agent; by default the test's own. */
+export async function agentUnderTest(options: { folder?: string; path?: string } = {}): Promise<AgentUnderTest> {
   const root = await temporaryFolder();
   const folder = options.folder ?? join(root, 'agent');
   const routerPort = await freePort();
@@ -43,7 +44,10 @@ export async function agentUnderTest(options: { folder?: string } = {}): Promise
   process.once('exit', () => child?.kill('SIGKILL'));
   const start = async (): Promise<void> => {
     const script = `import { runAgent } from ${JSON.stringify(entry)}; await runAgent({ ...${JSON.stringify({ folder, routerPort })}, log: console.log }); process.exit(0);`;
-    child = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: ['ignore', 'pipe', 'pipe'] });
+    child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+      env: { ...process.env, ...(options.path === undefined ? {} : { PATH: options.path }) },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     child.stdout?.on('data', (text: Buffer) => (output += text.toString()));
     child.stderr?.on('data', (text: Buffer) => (output += text.toString()));
     await waitFor(() => engine.health(), { what: 'the agent to answer', seconds: 20 }).catch((error: unknown) => {

@@ -158,7 +158,7 @@ export class Instance {
     const { pid } = record;
     const adopted = this.#adoptProcess();
     if (pid === null || adopted === null) {
-      await killLeftovers(this.id, pid);
+      await killLeftovers(this.id, null);
       record.pid = record.startTime = record.port = null;
       if (pid !== null && record.state !== 'failing') record.restarts += 1;
       this.#become('pending');
@@ -302,7 +302,7 @@ export class Instance {
   async #onEnd(run: number, code: number | null, signalName: NodeJS.Signals | null): Promise<void> {
     if (this.#run !== run || this.#left) return;
     // Orphans would hold the port and the output of the next run.
-    await killLeftovers(this.id, this.record.pid);
+    await killLeftovers(this.id, this.record);
     await boundedBy(this.#host.clock, outputEndsWithin, this.#output?.ended ?? Promise.resolve());
     if (this.#run !== run) return;
     this.#fail(
@@ -343,9 +343,10 @@ export class Instance {
     const { record } = this;
     this.#host.memory.forget(this.id);
     if (record.pid === null) return;
-    await endTree(this.id, record.pid, this.#running, this.spec.process.stopSeconds * 1000);
+    await endTree(this.id, record, this.#running, this.spec.process.stopSeconds * 1000);
     await boundedBy(this.#host.clock, outputEndsWithin, this.#output?.ended ?? Promise.resolve());
     this.#output?.close();
+    record.pid = record.startTime = null;
   }
 
   async #retire(pace: 'drained' | 'quick'): Promise<void> {
@@ -355,8 +356,10 @@ export class Instance {
     this.#run += 1;
     this.#health?.stop();
     this.#cancelTimer?.();
-    if (foundDraining) this.#adoptProcess();
+    const endedUnseen = foundDraining && this.#adoptProcess() === null;
+    if (endedUnseen) record.pid = record.startTime = null;
     this.#become('draining');
+    if (endedUnseen) await killLeftovers(this.id, null);
     if (pace === 'drained' && spec.kind === 'service' && (wasReady || foundDraining)) {
       const limit = Math.max(spec.process.stopSeconds * 1000, drainAtLeast);
       const abort = new AbortController();
@@ -369,7 +372,7 @@ export class Instance {
     if (this.#left) return;
     await this.#end();
     await rm(this.folder, { recursive: true, force: true });
-    record.pid = record.startTime = record.port = null;
+    record.port = null;
     this.#become('gone');
   }
 }

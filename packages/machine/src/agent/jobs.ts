@@ -214,7 +214,10 @@ export class Jobs {
     const { pid, startTime } = record;
     const runs = (): boolean => pid !== null && startTime !== null && isRunning(pid, startTime);
     const paths = processFolder(join(this.#folder, job.id));
-    if (!runs()) await killLeftovers(markOf(job.id), pid);
+    if (!runs()) {
+      await killLeftovers(markOf(job.id), null);
+      record.pid = record.startTime = null;
+    }
     let output: Output;
     try {
       output = readOutput(paths, this.#outputOptions(job));
@@ -255,7 +258,7 @@ export class Jobs {
       record.ending ??= why;
       // Should the disk be full, only a restarted agent would miss the reason.
       await this.#saveRecord(record).catch(() => undefined);
-      if (pid !== null) await endTree(markOf(job.id), pid, runs, graceMs);
+      if (pid !== null) await endTree(markOf(job.id), record, runs, graceMs);
       await result.catch(() => undefined);
     };
     const late = record.startedAt + job.timeoutSeconds * 1000 - clock.now();
@@ -271,7 +274,7 @@ export class Jobs {
       cancelTimeout();
       memory.forget(markOf(job.id));
       if (state.left) return await new Promise<never>(() => undefined);
-      await killLeftovers(markOf(job.id), pid);
+      await killLeftovers(markOf(job.id), record);
       await boundedBy(clock, 500, output.ended);
       return await this.#finish(record, output, code);
     })();

@@ -4,7 +4,7 @@ import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { readOutput, type Output, type OutputOptions } from './output.ts';
-import { groupRuns, killAll, membersOf, signal } from './procfs.ts';
+import { groupRuns, killAll, membersOf, signal, type ProcessName } from './procfs.ts';
 import type { AppUser } from './user.ts';
 
 const run = promisify(execFile);
@@ -98,14 +98,21 @@ export function launch(options: Launch): { child: ChildProcess; output: Output }
  *
  * @param leaderRuns False once the leader has ended; then its pid may mean nothing any more, unless its group lives on.
  */
-export async function endTree(id: string, leader: number, leaderRuns: () => boolean, graceMs: number): Promise<void> {
+export async function endTree(
+  id: string,
+  leader: ProcessName,
+  leaderRuns: () => boolean,
+  graceMs: number,
+): Promise<void> {
+  const group = leader.pid;
+  if (group === null) return;
   if (leaderRuns()) {
-    signal({ group: leader }, 'SIGTERM');
-    await groupEnds(leader, graceMs);
-    signal({ group: leader }, 'SIGKILL');
+    signal({ group }, 'SIGTERM');
+    await groupEnds(group, graceMs);
+    signal({ group }, 'SIGKILL');
   }
   await killLeftovers(id, leader);
-  await groupEnds(leader, killedWithin);
+  await groupEnds(group, killedWithin);
 }
 
 /** Resolves when no process of the group runs, or after `ms`. Neither orphans nor adopted processes send an event; so while something is being ended, /proc is asked. */
@@ -118,8 +125,8 @@ async function groupEnds(leader: number, ms: number): Promise<void> {
   }
 }
 
-/** Kills what is left of an instance whose leader has ended, or was never recorded. */
-export async function killLeftovers(id: string, leader: number | null): Promise<void> {
+/** Kills what is left of an instance whose leader has ended. `leader` null: it ended unseen, or was never recorded; only the mark proves what is left. */
+export async function killLeftovers(id: string, leader: ProcessName | null): Promise<void> {
   killAll(await membersOf(id, leader));
 }
 

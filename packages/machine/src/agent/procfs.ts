@@ -96,15 +96,25 @@ function mark(pid: number): string | null {
   }
 }
 
+/** Names one process of this boot for ever: a pid alone may be another process by now, which must be neither watched nor ended. */
+export interface ProcessName {
+  pid: number | null;
+  startTime: number | null;
+}
+
 /**
  * Every running process that belongs to an instance: its process group and session, its descendants, and whatever left those but still
- * carries the mark. `leader` null: only by mark. By the time it is known a pid may name another process; its start time tells.
+ * carries the mark. By the time it is known a pid may name another process; its start time tells.
+ *
+ * @param leader Must have run until a moment ago; null: members are known by their mark alone. Once nothing of a group is left, its number
+ *   may be given to another one, also after a boot.
  */
-export async function membersOf(id: string, leader: number | null): Promise<ProcessStat[]> {
+export async function membersOf(id: string, leader: ProcessName | null): Promise<ProcessStat[]> {
   const processes = await everyProcess();
+  const group = leader === null || hasBeenReplaced(leader) ? null : leader.pid;
   const members = new Set<number>();
   await inTurns(processes, (stat) => {
-    if (isOfLeader(stat, leader) || mark(stat.pid) === id) members.add(stat.pid);
+    if (isOfLeader(stat, group) || mark(stat.pid) === id) members.add(stat.pid);
   });
   return withDescendants(members, processes);
 }
@@ -113,6 +123,11 @@ export async function membersOf(id: string, leader: number | null): Promise<Proc
 export function treeOf(leader: number, processes: readonly ProcessStat[]): number[] {
   const members = new Set(processes.filter((stat) => isOfLeader(stat, leader)).map((stat) => stat.pid));
   return withDescendants(members, processes).map((stat) => stat.pid);
+}
+
+function hasBeenReplaced({ pid, startTime }: ProcessName): boolean {
+  const now = pid === null ? null : readStat(pid);
+  return now !== null && now.startTime !== startTime;
 }
 
 function isOfLeader(stat: ProcessStat, leader: number | null): boolean {

@@ -1,0 +1,43 @@
+import { readdirSync } from 'node:fs';
+import { mkdir, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { JobRun } from '@slipway/engine';
+import { expect, onTestFinished, test } from 'vitest';
+import { agentUnderTest } from './agent-under-test.ts';
+
+test('results are kept for a day, and at most the newest thousand', async () => {
+  const under = await agentUnderTest();
+  onTestFinished(async () => await under.dispose());
+  const jobs = join(under.folder, 'jobs');
+  const seconds = Date.now() / 1000;
+  const keep = async (id: string, ageSeconds: number): Promise<void> => {
+    await mkdir(join(jobs, id), { recursive: true });
+    const path = join(jobs, id, 'result.json');
+    await writeFile(path, JSON.stringify({ id, outcome: 'succeeded' }));
+    await utimes(path, seconds - ageSeconds, seconds - ageSeconds);
+  };
+  const day = 24 * 3600;
+  await keep('yesterday', day + 60);
+  await keep('almost', day - 60);
+  const job: JobRun = {
+    id: 'first',
+    environment: null,
+    run: 'true',
+    folder: await under.artifact({ 'seed.txt': 'x' }),
+    access: 'read-only',
+    variables: {},
+    timeoutSeconds: 30,
+    memory: null,
+  };
+  await under.engine.run(job);
+  expect(readdirSync(jobs).sort()).toEqual(['almost', 'first']);
+  // An answer is still the first one's; only what was pruned would run again.
+  expect(await under.engine.run({ ...job, id: 'almost' })).toEqual({ id: 'almost', outcome: 'succeeded' });
+  await Promise.all(Array.from({ length: 999 }, async (_, index) => await keep(`old-${index}`, 1000 + index)));
+  await under.engine.run({ ...job, id: 'last' });
+  const kept = readdirSync(jobs);
+  expect(kept).toHaveLength(1000);
+  expect(kept).toEqual(expect.arrayContaining(['first', 'last', 'old-0', 'old-997']));
+  expect(kept).not.toContain('old-998');
+  expect(kept).not.toContain('almost');
+});
