@@ -1,3 +1,5 @@
+import { icon, picture } from './pictures.js';
+
 const headline = 'Everything for a small boat';
 
 const escapes = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
@@ -6,7 +8,7 @@ const euros = (cents) => `€ ${(cents / 100).toFixed(2)}`;
 
 function card({ id, name, description, price, color }) {
   return `<li>
-      <div class="picture" style="background: ${html(color)}">${html(name[0])}</div>
+      <div class="picture" style="background-color: ${html(color)}">${picture(id)}</div>
       <h2>${html(name)}</h2>
       <p>${html(description)}</p>
       <form method="post" action="/order">
@@ -27,6 +29,7 @@ export function page({ name, products, style, notice, release }) {
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <title>${html(name)}</title>
+    <link rel="icon" href="${html(icon)}">
     <style>${style}</style>
   </head>
   <body>
