@@ -40,12 +40,20 @@ export function createApi(context: Context, options: ApiOptions): Api {
   api.get('/healthz', (c) => c.json({ status: 'ok' }));
 
   api.use('/api/*', async (c, next) => {
-    if (c.req.path === '/api/session') return await next();
+    const isSession = c.req.path === '/api/session';
     const bearer = /^Bearer (.+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
     const cookie = getCookie(c, sessionCookie);
     // SameSite keeps the cookie from other sites; this keeps old browsers from it as well.
     const foreign = !bearer && c.req.method !== 'GET' && c.req.header('sec-fetch-site') === 'cross-site';
-    const identity = foreign ? null : await identify(context.pool, bearer ?? cookie ?? null);
+    if (foreign)
+      return problemResponse(c, {
+        title: 'Another site sent this request with the cookie of your browser.',
+        status: 403,
+        kind: 'denied',
+        hint: 'Use the dashboard itself, or send a token as "Authorization: Bearer TOKEN".',
+      });
+    if (isSession) return await next();
+    const identity = await identify(context.pool, bearer ?? cookie ?? null);
     if (!identity) {
       const [title, hint] =
         (bearer ?? cookie)

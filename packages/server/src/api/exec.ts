@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { SlipwayError } from '@slipway/app';
-import { identify, requireRole } from '../access/tokens.ts';
+import { identify, requireRole, type Identity } from '../access/tokens.ts';
 import type { Context } from '../context.ts';
 import { findEnvironment } from './find.ts';
 import { problemOf } from './http.ts';
@@ -29,8 +29,10 @@ export class ExecSockets {
 
   /** Handles an upgrade request, or refuses it with a status. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const url = new URL(request.url ?? '/', 'http://slipway');
-    const match = path.exec(url.pathname);
+    // Node listens to it no more: a client that resets its connection meanwhile would end the process.
+    socket.on('error', () => socket.destroy());
+    const url = URL.parse(request.url ?? '/', 'http://slipway');
+    const match = url && path.exec(url.pathname);
     if (!match) {
       refuse(socket, '404 Not Found');
       return;
@@ -44,25 +46,15 @@ export class ExecSockets {
         this.#server.handleUpgrade(request, socket, head, (client) => {
           // What it sends before the command runs is kept for it.
           client.pause();
-          const run = async (): Promise<number> => {
-            requireRole(identity, 'deployer', 'exec');
-            const environment = await findEnvironment(
-              this.#context,
-              decodeURIComponent(match[1] ?? ''),
-              decodeURIComponent(match[2] ?? ''),
-            );
-            const command = url.searchParams.getAll('command');
-            if (command.length === 0)
-              throw new SlipwayError('mistake', 'No command was given.', { hint: 'slipway exec APP/ENV -- COMMAND' });
-            return await this.#run(client, {
-              environment: `${environment.app}/${environment.name}`,
-              source: url.searchParams.get('source'),
-              command,
-            });
-          };
-          run().then(
+          const gone = new AbortController();
+          client.on('close', () => gone.abort());
+          client.on('error', () => gone.abort());
+          this.#answer(client, identity, { app: match[1] ?? '', environment: match[2] ?? '', url }, gone.signal).then(
             (exitCode) => finish(client, { exitCode }),
-            (error: unknown) => finish(client, { error: problemOf(error, this.#context.log) }),
+            (error: unknown) => {
+              // Nobody is left to be told.
+              if (!gone.signal.aborted) finish(client, { error: problemOf(error, this.#context.log) });
+            },
           );
         });
       },
@@ -75,21 +67,40 @@ export class ExecSockets {
     this.#server.close();
   }
 
-  async #run(
+  /** Runs the command that the address asks for. @param gone aborts when the client has gone. @returns its exit code. */
+  async #answer(
     client: WebSocket,
-    request: { environment: string; source: string | null; command: string[] },
+    identity: Identity,
+    asked: { app: string; environment: string; url: URL },
+    gone: AbortSignal,
   ): Promise<number> {
-    const abort = new AbortController();
-    client.on('close', () => abort.abort());
-    client.on('error', () => abort.abort());
+    requireRole(identity, 'deployer', 'exec');
+    const environment = await findEnvironment(this.#context, decoded(asked.app), decoded(asked.environment));
+    const command = asked.url.searchParams.getAll('command');
+    if (command.length === 0)
+      throw new SlipwayError('mistake', 'No command was given.', { hint: 'slipway exec APP/ENV -- COMMAND' });
+    const request = {
+      environment: `${environment.app}/${environment.name}`,
+      source: asked.url.searchParams.get('source'),
+      command,
+    };
+    gone.throwIfAborted();
     const send = (stream: 1 | 2) => (chunk: Uint8Array) => client.send(Buffer.concat([Buffer.from([stream]), chunk]));
     const { exitCode } = await this.#context.engine.exec(request, {
-      stdin: frames(client, abort.signal),
+      stdin: frames(client, gone),
       stdout: send(1),
       stderr: send(2),
-      signal: abort.signal,
+      signal: gone,
     });
     return exitCode;
+  }
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new SlipwayError('mistake', `"${part}" is no part of an address.`, { hint: 'Encode it as in a URL.' });
   }
 }
 
@@ -101,8 +112,7 @@ function tokenOf(request: IncomingMessage): string | null {
     .find((one) => one.startsWith(tokenProtocol));
   const cookie = /(?:^|;\s*)slipway_session=([^;]+)/.exec(request.headers.cookie ?? '')?.[1];
   // A cookie is sent by any page's WebSocket; only our own pages may use it.
-  const sameOrigin =
-    request.headers.origin !== undefined && new URL(request.headers.origin).host === request.headers.host;
+  const sameOrigin = URL.parse(request.headers.origin ?? '')?.host === request.headers.host;
   return bearer ?? protocol?.slice(tokenProtocol.length) ?? (sameOrigin ? (cookie ?? null) : null);
 }
 
