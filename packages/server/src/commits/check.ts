@@ -2,7 +2,7 @@ import { runCommandCheck } from '@slipway/checks';
 import type { Attempt } from '@slipway/queue';
 import type { Context } from '../context.ts';
 import { checkRunColumns, type CheckRunRow, type CommitRow, commitColumns } from '../database/records.ts';
-import { row, theRow } from '../database/sql.ts';
+import { row, theRow, transaction } from '../database/sql.ts';
 import { appendEvent } from '../events/append.ts';
 import { commitSettled } from './settle.ts';
 
@@ -56,14 +56,15 @@ export async function runCheck(
         )
       : { state: 'failed' as const, reason: 'its artifact is gone; push the commit again', output: [], seconds: 0 };
 
-  const recorded = await row(
-    pool,
-    `update check_run set state = $2, reason = $3, output = $4, finished_at = now()
+  await transaction(pool, async (client) => {
+    const recorded = await row(
+      client,
+      `update check_run set state = $2, reason = $3, output = $4, finished_at = now()
      where id = $1 and state = 'running' returning id`,
-    [checkRun.id, outcome.state, outcome.reason, outcome.output],
-  );
-  if (recorded)
-    await appendEvent(pool, {
+      [checkRun.id, outcome.state, outcome.reason, outcome.output],
+    );
+    if (!recorded) return;
+    await appendEvent(client, {
       kind: outcome.state === 'passed' ? 'check.passed' : 'check.failed',
       ...about,
       message:
@@ -72,5 +73,6 @@ export async function runCheck(
           : `Check ${checkRun.name} failed after ${outcome.seconds.toFixed(1)} s: ${outcome.reason}`,
       data: { check: checkRun.name, seconds: outcome.seconds, lastLines: outcome.output.slice(-20) },
     });
+  });
   await commitSettled(context, checkRun.appId, checkRun.sha);
 }

@@ -50,22 +50,24 @@ export async function narrate(
   const shas = [...new Set(changes.map(({ after }) => after).filter((sha) => sha !== null))];
   const deleted = changes.filter(({ after }) => after === null).map(({ branch }) => branch);
   const already = new Set<number>();
-  const wake = new Wake(context);
+  const wake = new Wake(context, app);
   try {
     while (!console.signal.aborted) {
       wake.reset();
       // First what is still open, then the events: what ended before has told its event by then.
-      const open = await rows<RolloutRow>(
-        context.pool,
-        `select ${rolloutColumns} from ${rolloutTable}
-         where rollout.app_id = $1 and rollout.sha = any($2) and rollout.state in ('waiting', 'running')`,
-        [appRow.id, shas],
-      );
-      const removing = await rows<{ id: string }>(
-        context.pool,
-        `select id from environment where app_id = $1 and removal = 'removing' and branch = any($2)`,
-        [appRow.id, deleted],
-      );
+      const [open, removing] = await Promise.all([
+        rows<RolloutRow>(
+          context.pool,
+          `select ${rolloutColumns} from ${rolloutTable}
+           where rollout.app_id = $1 and rollout.sha = any($2) and rollout.state in ('waiting', 'running')`,
+          [appRow.id, shas],
+        ),
+        rows<{ id: string }>(
+          context.pool,
+          `select id from environment where app_id = $1 and removal = 'removing' and branch = any($2)`,
+          [appRow.id, deleted],
+        ),
+      ]);
       const events = await rows<EventRow>(
         context.pool,
         `select ${eventColumns} from ${eventTable}
@@ -121,14 +123,15 @@ async function sentences(context: Context, event: EventRow): Promise<string[]> {
   }
 }
 
-/** Wakes a loop that reads the database when any event came since `reset`. */
+/** Wakes a loop that reads the database when an event of the app came since `reset`. */
 class Wake {
   #pending = false;
   #resolve: (() => void) | null = null;
   readonly stop: () => void;
 
-  constructor(context: Pick<Context, 'changes'>) {
-    this.stop = context.changes.onEvent(() => {
+  constructor(context: Pick<Context, 'changes'>, app: string) {
+    this.stop = context.changes.onEvent((event) => {
+      if (event.app !== app) return;
       this.#pending = true;
       this.#resolve?.();
     });

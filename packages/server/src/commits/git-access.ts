@@ -40,11 +40,12 @@ export function gitAccess(context: Context): GitAccess {
     },
 
     async pushed(app, actor, changes, console): Promise<void> {
-      const { since } = await theRow<{ since: number }>(
-        context.pool,
-        `select coalesce(max(id), 0)::int as since from event`,
-      );
+      let since: number;
       try {
+        ({ since } = await theRow<{ since: number }>(
+          context.pool,
+          `select coalesce(max(id), 0)::int as since from event`,
+        ));
         await synchronize(context, app, actor);
       } catch (error) {
         // The commits are in the repository; what is to happen with them is found again by comparing, as soon as the database answers.

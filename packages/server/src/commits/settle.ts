@@ -13,7 +13,7 @@ export async function commitSettled(context: Context, appId: string, sha: string
     // Two checks that end at once: the second to lock the row sees the first one's result.
     const commit = await row<{ state: string }>(
       client,
-      `select state from commit where app_id = $1 and sha = $2 for update`,
+      `select state from commit where app_id = $1 and sha = $2 for no key update`,
       [appId, sha],
     );
     if (!commit) return;
@@ -37,20 +37,21 @@ export async function commitSettled(context: Context, appId: string, sha: string
     const waiting = await rows<RolloutRow>(
       client,
       `select ${rolloutColumns} from ${rolloutTable}
-       where rollout.app_id = $1 and rollout.sha = $2 and rollout.state = 'waiting' and rollout.phase = 'checks'`,
+       where rollout.app_id = $1 and rollout.sha = $2 and rollout.state = 'waiting' and rollout.phase = 'checks'
+       order by rollout.environment_id, rollout.id`,
       [appId, sha],
     );
     for (const rollout of waiting) await wakeRollout(context, client, rollout);
   });
 }
 
-/** A commit that can't be released: its rollouts end with this reason. */
+/** A commit that can't be released: its rollouts end with this reason. One that was decided about already stays as it is. */
 export async function failCommit(context: Context, appId: string, sha: string, reason: string): Promise<void> {
-  await context.pool.query(`update commit set state = 'failed', reason = $3 where app_id = $1 and sha = $2`, [
-    appId,
-    sha,
-    reason,
-  ]);
+  await context.pool.query(
+    `update commit set state = 'failed', reason = $3
+     where app_id = $1 and sha = $2 and state in ('received', 'preparing', 'checking')`,
+    [appId, sha, reason],
+  );
   await commitSettled(context, appId, sha);
 }
 

@@ -23,8 +23,24 @@ export async function theRow<Row>(db: Database, text: string, values: unknown[] 
   return found;
 }
 
-/** Runs `work` in one transaction: all of it, or nothing. */
+const DEADLOCK = '40P01';
+
+/**
+ * Runs `work` in one transaction: all of it, or nothing. When PostgreSQL ends it because it and another one waited for each other, it runs
+ * again, so it must keep nothing from the first time.
+ */
 export async function transaction<Result>(pool: Pool, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await transactionOnce(pool, work);
+    } catch (error) {
+      const isDeadlock = error instanceof Error && 'code' in error && error.code === DEADLOCK;
+      if (!isDeadlock || tries === 3) throw error;
+    }
+  }
+}
+
+async function transactionOnce<Result>(pool: Pool, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
   const client = await pool.connect();
   let broken: Error | undefined;
   try {

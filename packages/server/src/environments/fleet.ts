@@ -9,7 +9,7 @@ import type { Engine, EnvironmentStatus } from '@slipway/engine';
 export class Fleet {
   readonly #engine: Engine;
   readonly #statuses = new Map<string, EnvironmentStatus>();
-  readonly #emitter = new EventEmitter<{ change: [string, EnvironmentStatus | null] }>();
+  readonly #emitter = new EventEmitter<{ change: [string, EnvironmentStatus | null]; synced: [] }>();
   readonly #log: (message: string) => void;
   #abort: AbortController | null = null;
   #loop: Promise<void> | null = null;
@@ -57,6 +57,12 @@ export class Fleet {
   onChange(listener: (environment: string, status: EnvironmentStatus | null) => void): () => void {
     this.#emitter.on('change', listener);
     return () => this.#emitter.off('change', listener);
+  }
+
+  /** Calls `listener` whenever everything the engine has is known: after the start, and after the engine was gone. Returns the function that ends it. */
+  onSynced(listener: () => void): () => void {
+    this.#emitter.on('synced', listener);
+    return () => this.#emitter.off('synced', listener);
   }
 
   /** Takes the status that came as the answer to a new plan, unless the stream, which goes on telling, was quicker. */
@@ -125,6 +131,7 @@ export class Fleet {
             synced = 'yes';
             this.#goneSince = null;
             for (const environment of this.#statuses.keys()) if (!seen.has(environment)) this.#forget(environment);
+            this.#emitter.emit('synced');
           }
         }
       } catch (error) {

@@ -12,9 +12,9 @@ import { appendEvent } from '../events/append.ts';
 export class Reconciler {
   readonly #context: Context;
   /** By `APP/ENVIRONMENT`: what was reported last, so that a change becomes one event. */
-  readonly #reported = new Map<string, { failing: Set<string>; notices: Set<string>; activity: string }>();
+  readonly #reported = new Map<string, { failing: Set<string>; notices: Set<string> }>();
   readonly #converging = new Set<string>();
-  #off: (() => void) | null = null;
+  #off: (() => void)[] = [];
   #work: Promise<void> = Promise.resolve();
   #stopped = false;
 
@@ -23,18 +23,23 @@ export class Reconciler {
   }
 
   async start(): Promise<void> {
-    this.#off = this.#context.fleet.onChange((environment, status) => this.#changed(environment, status));
-    await this.convergeAll();
+    const { fleet } = this.#context;
+    this.#off = [
+      fleet.onChange((name, status) => this.#after(name, () => this.#record(name, status))),
+      fleet.onSynced(() => this.#after('plans', () => this.#convergeAll())),
+    ];
+    // Before that nothing is known of the engine, and `synced` comes.
+    if (fleet.connected) await this.#convergeAll();
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#off?.();
+    for (const off of this.#off) off();
     await this.#work;
   }
 
   /** Tells the engine every plan it may not have: after a start, and after the engine came back. The same plan again changes nothing. */
-  async convergeAll(): Promise<void> {
+  async #convergeAll(): Promise<void> {
     const environments = await rows<EnvironmentRow>(
       this.#context.pool,
       `select ${environmentColumns} from ${environmentTable} where environment.removal in ('none', 'waiting') and environment.plan is not null`,
@@ -60,12 +65,14 @@ export class Reconciler {
     }
   }
 
-  #changed(name: string, status: EnvironmentStatus | null): void {
-    if (this.#stopped) return;
+  /** One thing after the other, so that events are told in the order in which things happened. */
+  #after(what: string, work: () => Promise<void>): void {
     this.#work = this.#work
-      .then(() => this.#record(name, status))
+      .then(async () => {
+        if (!this.#stopped) await work();
+      })
       .catch((error: unknown) => {
-        this.#context.log(`${name}: what the engine reported could not be recorded: ${messageOf(error)}`);
+        this.#context.log(`${what}: rows and engine could not be compared: ${messageOf(error)}`);
       });
   }
 
@@ -78,7 +85,10 @@ export class Reconciler {
        where app.name = $1 and environment.name = $2 and environment.removal <> 'removed'`,
       [app, environmentName],
     );
-    if (!environment) return;
+    if (!environment) {
+      if (status) await this.#removeLeftover(app, environmentName);
+      return;
+    }
     this.#context.changes.environmentSeen(environment.id);
     if (status === null) {
       // The engine lost it although it is wanted (its folder was deleted, a new machine): it is told again.
@@ -122,9 +132,22 @@ export class Reconciler {
       });
   }
 
+  /**
+   * The engine runs an environment that was removed: it was told a plan that was read just before. That it was removed is on record;
+   * one that was never heard of is left alone.
+   */
+  async #removeLeftover(app: string, name: string): Promise<void> {
+    const removed = await row(
+      this.#context.pool,
+      `select environment.id from ${environmentTable} where app.name = $1 and environment.name = $2 limit 1`,
+      [app, name],
+    );
+    if (removed) await this.#context.engine.remove(`${app}/${name}`);
+  }
+
   /** What of a status has not been reported yet. */
   #news(name: string, status: EnvironmentStatus | null) {
-    const before = this.#reported.get(name) ?? { failing: new Set<string>(), notices: new Set<string>(), activity: '' };
+    const before = this.#reported.get(name) ?? { failing: new Set<string>(), notices: new Set<string>() };
     const failing = new Set<string>();
     const news: { instance: string; message: string; lastLines: string[] }[] = [];
     const recovered: string[] = [];
@@ -140,7 +163,7 @@ export class Reconciler {
     }
     const notices = new Set(status?.notices ?? []);
     const newNotices = [...notices].filter((notice) => !before.notices.has(notice));
-    if (status) this.#reported.set(name, { failing, notices, activity: status.activity });
+    if (status) this.#reported.set(name, { failing, notices });
     else this.#reported.delete(name);
     return { failing: news, recovered, notices: newNotices, release: (label: string) => releases.get(label) ?? 0 };
   }

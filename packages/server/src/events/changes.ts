@@ -22,6 +22,9 @@ export const eventColumns = `event.id::int, event.at, event.app_id as "appId", a
   event.sha, event.kind, event.message, event.actor, event.data`;
 export const eventTable = `event left join app on app.id = event.app_id left join environment on environment.id = event.environment_id`;
 
+/** How many events are told apart from new ones after a lost connection. */
+const remembered = 1_000;
+
 interface ChangeMap {
   event: [EventRow];
   /** Id of an environment whose row, rollout, release or status changed. */
@@ -40,10 +43,16 @@ export class Changes {
   #client: PoolClient | null = null;
   /** Announced, not told yet. By id and not by range: a transaction may commit after one that got a higher id. */
   readonly #announced = new Set<number>();
+  /** Told lately, so that catching up tells nothing twice. */
+  readonly #told = new Set<number>();
+  /** The newest event there was at the start, and the newest one that was told. */
+  #first = 0;
   #newest = 0;
+  #listening: Promise<void> = Promise.resolve();
   #reading: Promise<void> | null = null;
   #stopped = true;
-  #retry: NodeJS.Timeout | null = null;
+  #retry: NodeJS.Timeout | undefined;
+  #retryRead: NodeJS.Timeout | undefined;
   readonly #log: (message: string) => void;
 
   constructor(pool: Pool, log: (message: string) => void) {
@@ -55,17 +64,19 @@ export class Changes {
   async start(): Promise<void> {
     this.#stopped = false;
     const newest = await rows<{ id: number }>(this.#pool, `select coalesce(max(id), 0)::int as id from event`);
-    this.#newest = newest[0]?.id ?? 0;
+    this.#first = newest[0]?.id ?? 0;
+    this.#newest = this.#first;
     await this.#listen();
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    if (this.#retry) clearTimeout(this.#retry);
+    clearTimeout(this.#retry);
+    clearTimeout(this.#retryRead);
     const client = this.#client;
     this.#client = null;
     client?.release(true);
-    await this.#reading;
+    await Promise.all([this.#listening, this.#reading]);
   }
 
   /** Calls `listener` for every event committed from now on. Returns the function that ends it. */
@@ -93,21 +104,39 @@ export class Changes {
 
   async #listen(): Promise<void> {
     const client = await this.#pool.connect();
+    try {
+      client.on('notification', ({ payload = '' }) => this.#notified(payload));
+      await client.query(`listen ${changeChannel}`);
+      await this.#catchUp(client);
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+    if (this.#stopped) {
+      client.release(true);
+      return;
+    }
+    // From here on its loss is noticed; what was lost before made one of the statements above fail.
     this.#client = client;
-    client.on('notification', ({ payload = '' }) => {
-      const [what, id = ''] = payload.split(':');
-      if (what === 'environment') this.#emitter.emit('environment', id);
-      else {
-        this.#announced.add(Number(id));
-        this.#read();
-      }
-    });
     client.on('error', (error) => this.#lost(client, error));
     client.on('end', () => this.#lost(client, new Error('connection ended')));
-    await client.query(`listen ${changeChannel}`);
-    // What was committed while nobody listened.
-    const missed = await rows<{ id: number }>(this.#pool, `select id::int from event where id > $1`, [this.#newest]);
-    for (const { id } of missed) this.#announced.add(id);
+  }
+
+  #notified(payload: string): void {
+    const [what, id = ''] = payload.split(':');
+    if (what === 'environment') this.#emitter.emit('environment', id);
+    else {
+      this.#announced.add(Number(id));
+      this.#read();
+    }
+  }
+
+  /** Announces what was committed while nobody listened. A transaction may have committed after one that got a higher id: those near the newest as well. */
+  async #catchUp(client: PoolClient): Promise<void> {
+    const missed = await rows<{ id: number }>(client, `select id::int from event where id > $1`, [
+      Math.max(this.#first, this.#newest - remembered),
+    ]);
+    for (const { id } of missed) if (!this.#told.has(id)) this.#announced.add(id);
     this.#read();
   }
 
@@ -123,12 +152,9 @@ export class Changes {
   #reconnect(delay: number): void {
     this.#retry = setTimeout(() => {
       if (this.#stopped) return;
-      this.#listen().then(
-        () => this.#emitter.emit('reconnected'),
-        () => {
-          this.#client = null;
-          this.#reconnect(Math.min(delay * 2, 5_000));
-        },
+      this.#listening = this.#listen().then(
+        () => void this.#emitter.emit('reconnected'),
+        () => this.#reconnect(Math.min(delay * 2, 5_000)),
       );
     }, delay);
   }
@@ -143,22 +169,30 @@ export class Changes {
   async #readAnnounced(): Promise<void> {
     while (this.#announced.size > 0 && !this.#stopped) {
       const ids = [...this.#announced];
+      let found: EventRow[];
       try {
-        const found = await rows<EventRow>(
+        found = await rows<EventRow>(
           this.#pool,
           `select ${eventColumns} from ${eventTable} where event.id = any($1) order by event.id`,
           [ids],
         );
-        for (const id of ids) this.#announced.delete(id);
-        for (const event of found) {
-          this.#newest = Math.max(this.#newest, event.id);
-          this.#emitter.emit('event', event);
-        }
       } catch (error) {
-        // They stay announced; the listening client has lost its connection too and reads again once it is back.
+        // They stay announced, and are read again in a while, whether or not the listening connection was lost as well.
         this.#log(`events could not be read: ${error instanceof Error ? error.message : String(error)}`);
+        this.#retryRead = setTimeout(() => this.#read(), 500);
         return;
       }
+      for (const id of ids) this.#announced.delete(id);
+      for (const event of found) this.#tell(event);
     }
+  }
+
+  #tell(event: EventRow): void {
+    if (this.#told.has(event.id)) return;
+    this.#told.add(event.id);
+    const [oldest] = this.#told;
+    if (oldest !== undefined && this.#told.size > remembered) this.#told.delete(oldest);
+    this.#newest = Math.max(this.#newest, event.id);
+    this.#emitter.emit('event', event);
   }
 }
