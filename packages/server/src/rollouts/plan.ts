@@ -49,6 +49,8 @@ export function plannedRelease(release: ReleaseRow, artifactFolder: string, weig
 export interface ReleaseWithArtifact {
   release: ReleaseRow;
   folder: string;
+  /** Whether its artifact was deleted to save space. */
+  artifact: 'kept' | 'deleted';
 }
 
 export async function findRelease(
@@ -56,16 +58,16 @@ export async function findRelease(
   appId: string,
   number: number,
 ): Promise<ReleaseWithArtifact | null> {
-  const found = await row<ReleaseRow & { folder: string }>(
+  const found = await row<ReleaseRow & { folder: string; artifactState: string }>(
     context.pool,
-    `select ${releaseColumns}, artifact.folder from release
+    `select ${releaseColumns}, artifact.folder, artifact.state as "artifactState" from release
      join artifact on artifact.app_id = release.app_id and artifact.id = release.artifact
      where release.app_id = $1 and release.number = $2`,
     [appId, number],
   );
   if (!found) return null;
-  const { folder, ...release } = found;
-  return { release, folder };
+  const { folder, artifactState, ...release } = found;
+  return { release, folder, artifact: artifactState === 'deleted' ? 'deleted' : 'kept' };
 }
 
 /**

@@ -157,7 +157,7 @@ async function servingRelease(context: Context, environment: EnvironmentRow): Pr
 
 async function targetRelease(context: Context, rollout: RolloutRow): Promise<ReleaseWithArtifact> {
   const target = rollout.release === null ? null : await findRelease(context, rollout.appId, rollout.release);
-  if (!target)
+  if (target?.artifact !== 'kept')
     throw new SlipwayError('conflict', `the artifact of release ${rollout.release} has been deleted to save space.`, {
       hint: `Deploy its commit again: slipway deploy ${rollout.app}/${rollout.environment} --commit ${rollout.sha.slice(0, 8)}`,
     });

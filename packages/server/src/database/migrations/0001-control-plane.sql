@@ -53,7 +53,7 @@ create table artifact (
   -- Hash of the tree and the build commands: equal content is built once.
   id text not null,
   folder text not null,
-  -- building, ready, failed
+  -- building, ready, failed, deleted (its release is no longer kept)
   state text not null,
   -- Grows when a failed build is tried again, so that the engine does not answer with the old result.
   attempt integer not null default 1,
