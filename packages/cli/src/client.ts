@@ -132,7 +132,10 @@ async function* bodyOf(response: Response, url: string, signal: AbortSignal | un
     yield* response.body;
   } catch (error) {
     if (signal?.aborted === true) return;
-    throw unreachable(url, error);
+    throw new SlipwayError('transient', `the connection to the control plane at ${url} broke`, {
+      hint: 'Run the command again in a moment; if Slipway is down, start it: slipway up',
+      cause: error,
+    });
   }
 }
 

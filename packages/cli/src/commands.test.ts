@@ -2,8 +2,11 @@ import { stat, readFile, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { startProcess, temporaryFolder } from '@slipway/testing';
+import { freePort, startProcess, temporaryFolder } from '@slipway/testing';
 import type { ApiApp, ApiEnvironment, ApiEvent, ApiRelease, ApiRollout } from './api.ts';
+import { Client } from './client.ts';
+import { followRollout } from './follow.ts';
+import { startProgress } from './progress.ts';
 import { fakeApi, problem } from './test/fake-api.ts';
 import { entry, slipway } from './test/slipway.ts';
 
@@ -186,6 +189,15 @@ test('a failed rollout exits with 1 and the reason, also when the stream was cut
   const json = await slipway(['rollback', 'shop/staging', '--json'], { home });
   expect(json.code).toBe(1);
   expect(JSON.parse(json.stdout)).toEqual(failed);
+});
+
+test('a control plane that does not come back is not waited for without end', async () => {
+  const client = new Client({ url: `http://127.0.0.1:${await freePort()}`, token: 'secret' });
+  await expect(followRollout(client, rollout, startProgress(true), 0.1)).rejects.toMatchObject({
+    kind: 'transient',
+    message: expect.stringMatching(/does not answer \(ECONNREFUSED\), since 0.1 s$/),
+    hint: 'The rollout goes on when it runs again. Look then: slipway why r1',
+  });
 });
 
 test('--no-wait returns at once, and Ctrl-C leaves the rollout running', async () => {

@@ -9,6 +9,8 @@ import { trustedJson } from './trusted-json.ts';
 
 /** Between two tries to hear from a control plane that went away: it is restarted, or upgraded. */
 const RECONNECT_MILLISECONDS = 500;
+/** A control plane that is away for longer was stopped; nobody knows whether it comes back. */
+const GIVE_UP_SECONDS = 120;
 
 /**
  * Shows a rollout until it has ended, or only that it began with `wait` false. Prints the rollout; when it did not
@@ -39,16 +41,27 @@ export async function showRollout(context: Context, client: Client, rollout: Api
   }
 }
 
-/** Follows the live stream until the rollout has ended; a control plane that goes away is waited for. */
-async function followRollout(client: Client, rollout: ApiRollout, progress: Progress): Promise<ApiRollout> {
+/**
+ * Follows the live stream until the rollout has ended; a control plane that goes away is waited for.
+ *
+ * @throws {SlipwayError} `transient` when it did not answer for that long.
+ */
+export async function followRollout(
+  client: Client,
+  rollout: ApiRollout,
+  progress: Progress,
+  giveUpSeconds = GIVE_UP_SECONDS,
+): Promise<ApiRollout> {
   const query = new URLSearchParams({ app: rollout.app, environment: rollout.environment });
   const path = `/api/rollouts/${encodeURIComponent(rollout.id)}`;
   progress.now(`${rollout.app}/${rollout.environment}: ${rollout.step}`);
   let after: string | null = null;
+  let lostAt: number | null = null;
   for (;;) {
     try {
       for await (const message of client.stream(`/api/stream?${query.toString()}`, { after })) {
         after = message.id ?? after;
+        lostAt = null;
         if (message.event === 'event') progress.note(`  ${trustedJson<ApiEvent>(message.data).message}`);
         if (message.event !== 'environment' && message.event !== 'removed') continue;
         // The environment may have gone on to another rollout already: then the rollout itself is asked.
@@ -59,6 +72,13 @@ async function followRollout(client: Client, rollout: ApiRollout, progress: Prog
       }
     } catch (error) {
       if (!(error instanceof SlipwayError && error.kind === 'transient')) throw error;
+      lostAt ??= performance.now();
+      if (performance.now() - lostAt > giveUpSeconds * 1000) {
+        throw new SlipwayError('transient', `${error.message}, since ${giveUpSeconds} s`, {
+          hint: `The rollout goes on when it runs again. Look then: slipway why ${rollout.id}`,
+          cause: error,
+        });
+      }
       progress.now('the control plane does not answer; waiting for it');
     }
     await delay(RECONNECT_MILLISECONDS);

@@ -11,7 +11,9 @@ test('init writes a slipway.yaml that says what to do next, and replaces one onl
   const first = await slipway(['init'], { cwd: folder, home: folder });
   expect(first).toMatchObject({ code: 0, stderr: '' });
   expect(first.stdout).toContain(`Wrote ${file}`);
-  expect(first.stdout).toContain('git push http://127.0.0.1:7300/git/boat.git');
+  expect(first.stdout).toMatch(
+    /git init -b main .*git remote add slipway http:\/\/127\.0\.0\.1:7300\/git\/boat\.git\n.*git push slipway main\n$/s,
+  );
   expect(await readFile(file, 'utf8')).toMatch(/^app: boat$/m);
 
   await writeFile(file, 'mine');

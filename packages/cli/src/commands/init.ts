@@ -4,6 +4,7 @@ import { SlipwayError } from '@slipway/app/errors';
 import type { Command } from 'commander';
 import { serverAddress } from '../client.ts';
 import { contextOf } from '../context.ts';
+import { homeFolder } from '../home.ts';
 
 export function define(command: Command): void {
   command
@@ -27,21 +28,29 @@ export function define(command: Command): void {
       writeFileSync(file, yaml);
       context.print(
         { file, yaml, notes },
-        [`Wrote ${file}`, ...notes.map((note) => `  ${note}`), '', ...(await nextSteps(yaml, context.home))].join('\n'),
+        [`Wrote ${file}`, ...notes.map((note) => `  ${note}`), '', ...(await nextSteps(yaml, root, context.home))].join(
+          '\n',
+        ),
       );
     });
 }
 
-async function nextSteps(yaml: string, home: string): Promise<string[]> {
+async function nextSteps(yaml: string, root: string, home: string): Promise<string[]> {
   const app = /^app:\s*(\S+)/m.exec(yaml)?.[1] ?? 'APP';
   const branch = /\bbranch:\s*([^\s,}]+)/.exec(yaml)?.[1] ?? 'main';
   const address = await serverAddress(home).catch(() => null);
-  return [
-    'Next:',
-    '  1. Read it; its comments say what each part does.',
-    '  2. git add slipway.yaml && git commit -m "Add slipway.yaml"',
-    ...(address === null ? ['  3. Start Slipway: slipway up'] : [`  3. Slipway runs already at ${address.url}`]),
-    '  4. git config credential.helper "!slipway credential"   (or type the token as password)',
-    `  5. git push ${address?.url ?? 'http://127.0.0.1:7300'}/git/${app}.git ${branch}`,
+  // The option is for a home that git, run from another terminal, would not find.
+  const credential = `slipway credential${home === homeFolder(undefined) ? '' : ` --home ${home}`}`;
+  const steps = [
+    'Read it; its comments say what each part does.',
+    ...(existsSync(join(root, '.git'))
+      ? []
+      : [`git init -b ${branch} && git add .   (a .gitignore keeps out what is installed or secret)`]),
+    'git add slipway.yaml && git commit -m "Add slipway.yaml"',
+    address === null ? 'Start Slipway: slipway up' : `Slipway runs already at ${address.url}`,
+    `git config credential.helper '!${credential}'   (or type the token as password)`,
+    `git remote add slipway ${address?.url ?? 'http://127.0.0.1:7300'}/git/${app}.git`,
+    `git push slipway ${branch}`,
   ];
+  return ['Next:', ...steps.map((step, index) => `  ${index + 1}. ${step}`)];
 }
