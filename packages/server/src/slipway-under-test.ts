@@ -72,18 +72,7 @@ export class SlipwayUnderTest {
   }
 
   async startServer(): Promise<void> {
-    const server = runModule(
-      `import { runServer } from '@slipway/server';
-       await runServer(${JSON.stringify({
-         home: this.home,
-         dataFolder: path.join(this.home, 'data'),
-         port: this.port,
-         databaseUrl: this.databaseUrl,
-         agentFolder: path.join(this.home, 'agent'),
-         routerPort: this.routerPort,
-         adminTokenFile: path.join(this.home, 'token'),
-       })});`,
-    );
+    const server = this.#runServer('all');
     this.server = server;
     let ended = false;
     void server.exited.then(() => (ended = true));
@@ -94,6 +83,43 @@ export class SlipwayUnderTest {
       },
       { what: 'the control plane', seconds: 30 },
     );
+  }
+
+  /** A worker beside the server; returns when it takes tasks. */
+  async startWorker(): Promise<TestProcess> {
+    const worker = this.#runServer('worker');
+    await waitFor(async () => (await this.query(`select id from slipway_queue.worker`)).length === 2, {
+      what: `the worker; it says: ${worker.output()}`,
+      seconds: 20,
+    });
+    return worker;
+  }
+
+  #runServer(role: 'all' | 'worker'): TestProcess {
+    return runModule(
+      `import { runServer } from '@slipway/server';
+       await runServer(${JSON.stringify({
+         home: this.home,
+         dataFolder: path.join(this.home, 'data'),
+         port: this.port,
+         databaseUrl: this.databaseUrl,
+         agentFolder: path.join(this.home, 'agent'),
+         routerPort: this.routerPort,
+         adminTokenFile: path.join(this.home, 'token'),
+         role,
+       })});`,
+    );
+  }
+
+  /** What the database says, where no face tells it, or what must have been long ago. */
+  async query(text: string): Promise<unknown[]> {
+    const client = new Client({ connectionString: this.databaseUrl });
+    await client.connect();
+    try {
+      return (await client.query(text)).rows;
+    } finally {
+      await client.end();
+    }
   }
 
   /** Resolves at the moment an event of this kind, newer than now, is committed. Armed once the promise of `arm` resolves. */

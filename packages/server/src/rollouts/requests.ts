@@ -143,7 +143,7 @@ export async function requestRollback(
       'conflict',
       `The artifact of release ${target.number} has been deleted to save space; the last 10 releases are kept.`,
       {
-        hint: `Deploy its commit again: slipway deploy ${name} --commit ${target.sha.slice(0, 8)}`,
+        hint: `Push what it was as a new commit: git checkout ${target.sha.slice(0, 8)} -- . && git commit -m "Back" && git push`,
       },
     );
   return await transaction(

@@ -159,7 +159,7 @@ async function targetRelease(context: Context, rollout: RolloutRow): Promise<Rel
   const target = rollout.release === null ? null : await findRelease(context, rollout.appId, rollout.release);
   if (target?.artifact !== 'kept')
     throw new SlipwayError('conflict', `the artifact of release ${rollout.release} has been deleted to save space.`, {
-      hint: `Deploy its commit again: slipway deploy ${rollout.app}/${rollout.environment} --commit ${rollout.sha.slice(0, 8)}`,
+      hint: `Push what it was as a new commit: git checkout ${rollout.sha.slice(0, 8)} -- . && git commit -m "Back" && git push`,
     });
   return target;
 }
