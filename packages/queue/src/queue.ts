@@ -38,8 +38,7 @@ const TROUBLE_RETRY_MS = 1_000;
  * only the worker that holds the task moves it.
  *
  * What wakes a queue: a notification (`enqueue`, a freed key, a task given back), the time of the next scheduled task, a slot
- * that became free, and every 30 s a look (two statements) for what a lost notification hid. Between these looks an idle queue
- * makes one statement per heartbeat.
+ * that became free, and a look every 30 s for what a lost notification hid. Apart from it, idling costs one statement a heartbeat.
  */
 export class Queue {
   readonly #pool: Pool;
