@@ -22,6 +22,12 @@ const cases: Case[] = [
     reason: /slipway\.yaml:4:5/,
   },
   {
+    what: 'a slipway.yaml of more than a mebibyte',
+    files: { 'slipway.yaml': `${sampleYaml('shop')}# ${'x'.repeat(1_100_000)}\n` },
+    told: /slipway\.yaml is larger than 1 MiB/,
+    reason: /larger than 1 MiB/,
+  },
+  {
     what: 'the name of another app',
     files: { 'slipway.yaml': sampleYaml('shoe') },
     told: /slipway\.yaml says "app: shoe", but was pushed to shop\.git/,

@@ -3,6 +3,7 @@ import {
   parseApp,
   parseConfig,
   resolveConfig,
+  SlipwayError,
   configPaths,
   type App,
   type Environment as EnvironmentPolicy,
@@ -20,7 +21,12 @@ export type Definition = { ok: true; app: App } | { ok: false; reason: string };
  * @returns the definition, or every problem in one text with file, line and column, ready to be shown to the person who pushed.
  */
 export async function readDefinition(forge: Forge, app: string, sha: string): Promise<Definition> {
-  const text = await forge.readFile(app, sha, definitionFile);
+  const text = await forge.readFile(app, sha, definitionFile).catch((error: unknown) => {
+    // Too large to be read: that is about this commit, and must not hold up those after it.
+    if (error instanceof SlipwayError && error.kind === 'mistake') return error;
+    throw error;
+  });
+  if (text instanceof SlipwayError) return { ok: false, reason: [text.message, text.hint].filter(Boolean).join(' ') };
   if (text === null)
     return {
       ok: false,
