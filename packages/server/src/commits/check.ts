@@ -1,8 +1,9 @@
+import type { Check } from '@slipway/app';
 import { runCommandCheck } from '@slipway/checks';
 import type { Attempt } from '@slipway/queue';
 import type { Context } from '../context.ts';
-import { checkRunColumns, type CheckRunRow, type CommitRow, commitColumns } from '../database/records.ts';
-import { row, theRow, transaction } from '../database/sql.ts';
+import { checkRunColumns, type CheckRunRow } from '../database/records.ts';
+import { row, transaction } from '../database/sql.ts';
 import { appendEvent } from '../events/append.ts';
 import { commitSettled } from './settle.ts';
 
@@ -13,14 +14,16 @@ export async function runCheck(
   attempt: Attempt,
 ): Promise<void> {
   const { pool } = context;
-  const checkRun = await row<CheckRunRow & { app: string; folder: string | null; started: 'now' | 'before' }>(
+  const checkRun = await row<
+    CheckRunRow & { app: string; check: Check | null; folder: string | null; started: 'now' | 'before' }
+  >(
     pool,
     `with before as (select id, started_at from check_run where id = $1)
      update check_run set state = 'running', started_at = coalesce(check_run.started_at, now())
      from before, app, commit left join artifact on artifact.app_id = commit.app_id and artifact.id = commit.artifact
      where check_run.id = before.id and check_run.state in ('queued', 'running') and app.id = check_run.app_id
        and commit.app_id = check_run.app_id and commit.sha = check_run.sha
-     returning ${checkRunColumns}, app.name as app, artifact.folder,
+     returning ${checkRunColumns}, app.name as app, artifact.folder, commit.definition -> 'checks' -> check_run.name as check,
        case when before.started_at is null then 'now' else 'before' end as started`,
     [checkRunId],
   );
@@ -34,11 +37,6 @@ export async function runCheck(
     if (ended) await commitSettled(context, ended.appId, ended.sha);
     return;
   }
-  const commit = await theRow<CommitRow>(pool, `select ${commitColumns} from commit where app_id = $1 and sha = $2`, [
-    checkRun.appId,
-    checkRun.sha,
-  ]);
-  const check = commit.definition?.checks[checkRun.name];
   const about = { appId: checkRun.appId, sha: checkRun.sha };
   if (checkRun.started === 'now')
     await appendEvent(pool, {
@@ -47,6 +45,7 @@ export async function runCheck(
       message: `Check ${checkRun.name} runs.`,
       data: { check: checkRun.name },
     });
+  const { check } = checkRun;
   const outcome =
     check && checkRun.folder !== null
       ? await runCommandCheck(

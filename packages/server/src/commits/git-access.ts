@@ -46,7 +46,8 @@ export function gitAccess(context: Context): GitAccess {
           context.pool,
           `select coalesce(max(id), 0)::int as since from event`,
         ));
-        await synchronize(context, app, actor);
+        const pushed = changes.map(({ after }) => after).filter((sha) => sha !== null);
+        await synchronize(context, app, actor, [...new Set(pushed)]);
       } catch (error) {
         // The commits are in the repository; what is to happen with them is found again by comparing, as soon as the database answers.
         context.log(`a push to ${app} could not be recorded: ${messageOf(error)}`);

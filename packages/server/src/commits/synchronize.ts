@@ -24,18 +24,20 @@ interface Head {
  * pull requests, branches that are gone close theirs.
  *
  * It compares the repository with the `branch` rows, so it does not matter who noticed a push, how often, or whether the
- * process died in between: what is already recorded is not done again. One transaction per call, one call per app at a time: the
- * heads are read before it, and the branches again in it, because only there nobody else can record older ones later.
+ * process died in between: what is already recorded is not done again. One transaction per call, one call per app at a time.
  *
+ * @param pushed heads that are known to be new; they are read before anything is locked.
  * @returns what changed, for the console of a push.
  */
 export async function synchronize(
   context: SynchronizeContext,
   appName: string,
   actor: string,
+  pushed: readonly string[] = [],
 ): Promise<{ changes: BranchChange[] }> {
-  const heads = new Map<string, Head>();
-  await readHeads(context, appName, heads);
+  const heads = new Map(
+    await Promise.all(pushed.map(async (sha) => [sha, await readHead(context, appName, sha)] as const)),
+  );
   return await transaction(context.pool, async (client) => {
     const app = await lockApp(client, appName, actor);
     const refs = await context.forge.refs(appName);
@@ -62,21 +64,6 @@ export async function synchronize(
     }
     return { changes };
   });
-}
-
-/** Reads every head that is not recorded yet. */
-async function readHeads(context: SynchronizeContext, app: string, heads: Map<string, Head>): Promise<void> {
-  const [refs, known] = await Promise.all([
-    context.forge.refs(app),
-    rows<{ name: string; sha: string }>(
-      context.pool,
-      `select branch.name, branch.sha from branch join app on app.id = branch.app_id where app.name = $1`,
-      [app],
-    ),
-  ]);
-  const recorded = new Set(known.map(({ name, sha }) => `${sha} ${name}`));
-  for (const [branch, sha] of refs)
-    if (!recorded.has(`${sha} ${branch}`) && !heads.has(sha)) heads.set(sha, await readHead(context, app, sha));
 }
 
 async function readHead(context: SynchronizeContext, app: string, sha: string): Promise<Head> {

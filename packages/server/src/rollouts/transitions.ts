@@ -10,7 +10,7 @@ import {
   type RolloutState,
 } from '../database/records.ts';
 import { row, rows, theRow, transaction, type Database } from '../database/sql.ts';
-import { announceEnvironment, appendEvent } from '../events/append.ts';
+import { announceEnvironment, appendEvent, changeChannel } from '../events/append.ts';
 import { collectTask, maintainTask } from '../tasks.ts';
 
 /**
@@ -54,14 +54,16 @@ export async function moveTo(
   phase: RolloutPhase,
   step: string,
 ): Promise<RolloutRow> {
-  const moved = await row(
+  const moved = await row<RolloutRow>(
     context.pool,
-    `update rollout set phase = $2, step = $3 where id = $1 and state in ('waiting', 'running') returning id`,
+    `with moved as (
+       update rollout set phase = $2, step = $3 where id = $1 and state in ('waiting', 'running') returning *)
+     select ${rolloutColumns}, pg_notify('${changeChannel}', 'environment:' || environment.id)
+     from moved as ${rolloutTable}`,
     [rollout.id, phase, step],
   );
   if (!moved) throw new RolloutEnded();
-  await announceEnvironment(context.pool, rollout.environmentId);
-  return await loadRollout(context, rollout.id);
+  return moved;
 }
 
 /**
