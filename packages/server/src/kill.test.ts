@@ -148,3 +148,31 @@ test('an instance killed: it is started again, and the page says so meanwhile', 
   });
   await slipway.ready('shop', 'staging', await repository.head());
 });
+
+test('killed after the end of a rollout was recorded: what it had started is taken back', async () => {
+  const slipway = await SlipwayUnderTest.start();
+  const repository = await slipway.repository('shop', sampleApp('shop', { yaml: sampleYaml('shop') }));
+  await repository.push();
+  const yaml = sampleYaml('shop').replace('exec node', 'sleep 60; exec node').replace('start: 10s', 'start: 90s');
+  await repository.commit({ 'slipway.yaml': yaml }, 'Slow');
+  const push = repository.push().catch(() => null);
+  const planned = async () =>
+    JSON.stringify(
+      await slipway.query(
+        `select jsonb_path_query_array(plan, '$.releases[*].number') as numbers from slipway.environment`,
+      ),
+    );
+  await waitFor(async () => (await planned()) === '[{"numbers":[1,2]}]', { what: 'release 2 to be started' });
+  slipway.server?.signal('SIGKILL');
+  await slipway.server?.exited;
+  await push;
+  await slipway.query(
+    `update slipway.rollout set state = 'failed', reason = 'it was slow', finished_at = now() where state = 'running'`,
+  );
+  await slipway.startServer();
+  await waitFor(async () => (await planned()) === '[{"numbers":[1]}]', {
+    what: 'only release 1 to be wanted',
+    seconds: 40,
+  });
+  expect(await bodyOf(slipway)).toBe('hello');
+});
