@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts';
 import { readOutput, type Output, type OutputOptions } from './output.ts';
-import { processFolder } from './launch.ts';
+import { processFolder } from './process-folder.ts';
 import { isRunning, type ProcessName } from './procfs.ts';
 
 /** Milliseconds between two looks at an adopted process: the backstop for one that keeps no output open. */

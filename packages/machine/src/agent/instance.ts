@@ -7,7 +7,8 @@ import { watchHealth, type HealthWatch } from './health.ts';
 import type { Host } from './host.ts';
 import { isDiskFull } from './files.ts';
 import type { InstanceRecord, InstanceSpec } from './instance-record.ts';
-import { endTree, killLeftovers, launch, prepareFolder, processFolder } from './launch.ts';
+import { endTree, killLeftovers, launch } from './launch.ts';
+import { prepareFolder, processFolder } from './process-folder.ts';
 import type { Output, OutputOptions } from './output.ts';
 import {
   artifactProblem,

@@ -6,16 +6,8 @@ import type { Failure, FailureCode, JobResult, JobRun, LogLine } from '@slipway/
 import { boundedBy } from './clock.ts';
 import { isDiskFull, readJson, writeWhole } from './files.ts';
 import type { Host } from './host.ts';
-import {
-  endTree,
-  killLeftovers,
-  launch,
-  ownFolder,
-  prepareFolder,
-  processFolder,
-  sealFolder,
-  sealIfOpen,
-} from './launch.ts';
+import { endTree, killLeftovers, launch, ownFolder, sealFolder, sealIfOpen } from './launch.ts';
+import { prepareFolder, processFolder } from './process-folder.ts';
 import { readOutput, type Output } from './output.ts';
 import { isRunning, leaderOf, markVariable, readStat, signal } from './procfs.ts';
 import { blockedAt } from './user.ts';

@@ -1,7 +1,7 @@
 import { constants, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { StringDecoder } from 'node:string_decoder';
-import type { ProcessFolder } from './launch.ts';
+import type { ProcessFolder } from './process-folder.ts';
 
 /** Bytes of one line that are kept; the rest of a longer line is left out, and the line says so. */
 export const lineLimit = 16 * 1024;
