@@ -1,9 +1,7 @@
-import { mkdtemp, chmod, readFile } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { waitFor } from '@slipway/testing';
-import { sampleApp, sampleYaml, SlipwayUnderTest, type Repository } from './slipway-under-test.ts';
+import { journalFile, sampleApp, sampleYaml, SlipwayUnderTest, type Repository } from './slipway-under-test.ts';
 
 /** The moments of a rollout: each is an event, and the kill comes as soon as it is committed. */
 const moments = [
@@ -36,12 +34,6 @@ jobs:
 `,
     }),
   };
-}
-
-async function journalFile(): Promise<string> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'slipway-journal-'));
-  await chmod(folder, 0o777);
-  return path.join(folder, 'journal');
 }
 
 async function runsOf(journal: string, sha: string): Promise<number> {

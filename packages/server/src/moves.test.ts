@@ -1,7 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { startProcess, waitFor } from '@slipway/testing';
 import type { ApiRollout, ApiWhy } from './api/schemas.ts';
-import { sampleApp, sampleYaml, SlipwayUnderTest, webJs } from './slipway-under-test.ts';
+import { journalFile, sampleApp, sampleYaml, SlipwayUnderTest, webJs } from './slipway-under-test.ts';
 
 /** How environments move, and which moves are refused. */
 
@@ -196,4 +197,35 @@ test('what is not declared any more gets no new commits; the default branch may 
   await repository.push('main:refs/heads/trunk', ':refs/heads/main');
   await slipway.ready('shop', 'live', trunk);
   expect(await slipway.app('shop')).toMatchObject({ defaultBranch: 'trunk' });
+});
+
+test('a migration is not cut off by a newer commit, nor does the next one overlap it; cancelling ends it', async () => {
+  const slipway = await SlipwayUnderTest.start();
+  const journal = await journalFile();
+  const migrate = (seconds: number) =>
+    sampleYaml(
+      'shop',
+      `jobs:\n  migrate: { run: 'echo "+$SLIPWAY_RELEASE" >> ${journal}; sleep ${seconds}; echo "-$SLIPWAY_RELEASE" >> ${journal}', when: before-deploy }\n`,
+    );
+  const repository = await slipway.repository('shop', sampleApp('shop', { yaml: migrate(2) }));
+  const started = await slipway.nextEvent('job.started');
+  const first = repository.push();
+  await started.seen;
+  const newest = await repository.commit({ 'slipway.yaml': migrate(0) }, 'Quick');
+  await repository.push();
+  await first;
+  await slipway.ready('shop', 'staging', newest);
+  expect((await readFile(journal, 'utf8')).split('\n')).toEqual(['+1', '-1', '+2', '-2', '']);
+
+  await repository.commit({ 'slipway.yaml': migrate(600) }, 'Endless');
+  const again = await slipway.nextEvent('job.started');
+  const endless = repository.push();
+  await again.seen;
+  const { rollout } = await slipway.environment('shop', 'staging');
+  await slipway.api('POST', `/rollouts/${rollout?.id}/cancel`);
+  expect(await endless).toMatch(/was cancelled: local cancelled it/);
+  await waitFor(async () => (await slipway.events('shop')).findLast(({ kind }) => kind === 'job.failed'), {
+    what: 'the job to be ended',
+  });
+  expect(await slipway.environment('shop', 'staging')).toMatchObject({ release: { commit: newest } });
 });

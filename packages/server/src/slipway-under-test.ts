@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import path from 'node:path';
 import { createMachineEngine } from '@slipway/machine';
@@ -326,6 +326,13 @@ async function answers(url: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+/** A file that apps may append to, whoever they run as. Removed at the end of the test. */
+export async function journalFile(): Promise<string> {
+  const folder = await temporaryFolder();
+  await chmod(folder, 0o777);
+  return path.join(folder, 'journal');
 }
 
 /** A small app: one service that answers with its release, config and text. */

@@ -123,7 +123,7 @@ export const runningRoutes: RouteGroup = (api, context) => {
             await appendEvent(context.pool, {
               kind: result.outcome === 'succeeded' ? 'job.passed' : 'job.failed',
               ...about,
-              message: `Job ${name} ${result.outcome === 'succeeded' ? 'passed' : `failed: ${answer.reason}`}.`,
+              message: `Job ${name} ${result.outcome === 'succeeded' ? 'passed.' : `failed: ${answer.reason}`}`,
             });
             await out.write(`${JSON.stringify({ result: answer })}\n`);
           } catch (error) {

@@ -1,20 +1,30 @@
-import type { App, Job } from '@slipway/app';
+import { messageOf, type App, type Job } from '@slipway/app';
 import type { JobResult, LogLine } from '@slipway/engine';
 import type { Context } from '../context.ts';
 import type { RolloutRow } from '../database/records.ts';
 import { appendEvent } from '../events/append.ts';
 import type { ReleaseWithArtifact } from './plan.ts';
-import { endRollout, RolloutEnded } from './transitions.ts';
+import { endRollout, loadRollout, RolloutEnded } from './transitions.ts';
 
-/** The before-deploy jobs of a release, in the order of its file. A job that fails ends the rollout before anything is started. */
+/**
+ * The before-deploy jobs of a release, in the order of its file. A job that fails ends the rollout before anything is started.
+ *
+ * A migration is not cut off because a newer commit came: it is waited for, and the newer rollout's jobs begin after it, so that two never
+ * overlap. When a person cancels the rollout, or the environment is being removed, its job is ended.
+ *
+ * @param signals `stopping`: this process lets go of the job, the next one attaches to it. `ended`: the rollout's end was recorded by somebody else.
+ */
 export async function runBeforeDeployJobs(
   context: Context,
   rollout: RolloutRow,
   target: ReleaseWithArtifact,
-  signal: AbortSignal,
+  signals: { stopping: AbortSignal; ended: AbortSignal },
 ): Promise<void> {
   const jobs = Object.entries(target.release.definition.jobs).filter(([, job]) => job.when === 'before-deploy');
   for (const [name, job] of jobs) {
+    signals.ended.throwIfAborted();
+    // One id per rollout: a control plane that was killed attaches to the migration instead of running it twice.
+    const id = `rollout-${rollout.id}-${name}`;
     const about = {
       appId: rollout.appId,
       environmentId: rollout.environmentId,
@@ -27,15 +37,16 @@ export async function runBeforeDeployJobs(
       message: `Job ${name} runs.`,
       data: { job: name },
     });
+    const cancel = (): void => void cancelUnlessSuperseded(context, rollout, id);
+    signals.ended.addEventListener('abort', cancel);
     const result = await runJob(context, {
-      // One id per rollout: a control plane that was killed attaches to the migration instead of running it twice.
-      id: `rollout-${rollout.id}-${name}`,
+      id,
       environment: `${rollout.app}/${rollout.environment}`,
       name,
       job,
       target,
-      signal,
-    });
+      signal: signals.stopping,
+    }).finally(() => signals.ended.removeEventListener('abort', cancel));
     const seconds = (result.finishedAt - result.startedAt) / 1000;
     const passed = result.outcome === 'succeeded';
     const why = result.failure?.message ?? '';
@@ -52,6 +63,15 @@ export async function runBeforeDeployJobs(
       lastLines: result.lastLines.slice(-20),
     });
     throw new RolloutEnded();
+  }
+}
+
+async function cancelUnlessSuperseded(context: Context, { id }: RolloutRow, jobId: string): Promise<void> {
+  try {
+    const { state } = await loadRollout(context, id);
+    if (state !== 'superseded') await context.engine.cancel(jobId);
+  } catch (error) {
+    context.log(`job ${jobId} could not be ended, it is waited for: ${messageOf(error)}`);
   }
 }
 
@@ -73,6 +93,7 @@ export async function runJob(context: Context, run: JobOfRelease): Promise<JobRe
     {
       id: run.id,
       environment: run.environment,
+      source: run.name,
       run: run.job.run,
       folder,
       access: 'read-only',

@@ -61,7 +61,7 @@ export async function advanceRollout(
     }
     const target = await targetRelease(context, rollout);
     if (rollout.phase === 'jobs') {
-      await runBeforeDeployJobs(context, rollout, target, signal);
+      await runBeforeDeployJobs(context, rollout, target, { stopping: attempt.signal, ended: ended.signal });
       rollout = await moveTo(context, rollout, 'start', `starts release ${target.release.number}`);
     }
     if (rollout.phase === 'start') {
