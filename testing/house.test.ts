@@ -94,6 +94,27 @@ test('nothing reaches past the face of another package', () => {
   ).toEqual([]);
 });
 
+test('no files import each other in a circle', () => {
+  const imports = new Map(
+    sources.map(({ file, text }) => [
+      file,
+      importsOf(text)
+        .filter(({ specifier, when }) => specifier.startsWith('.') && when === 'at once')
+        .map(({ specifier }) => path.join(path.dirname(file), specifier)),
+    ]),
+  );
+  const circles: string[] = [];
+  const clear = new Set<string>();
+  const follow = (file: string, way: string[]): void => {
+    if (way.includes(file)) circles.push([...way.slice(way.indexOf(file)), file].join(' -> '));
+    if (clear.has(file) || way.includes(file)) return;
+    for (const next of imports.get(file) ?? []) follow(next, [...way, file]);
+    clear.add(file);
+  };
+  for (const file of imports.keys()) follow(file, []);
+  expect(circles).toEqual([]);
+});
+
 test('what is imported is declared', () => {
   expect(
     breaches((source, specifier, what) => {
@@ -163,6 +184,8 @@ interface Import {
   specifier: string;
   /** `types` are gone when the program runs. */
   what: 'types' | 'values';
+  /** `later`: by `import()`, when the other file is loaded already. */
+  when: 'at once' | 'later';
 }
 
 function importsOf(text: string): Import[] {
@@ -171,6 +194,7 @@ function importsOf(text: string): Import[] {
   return [...text.matchAll(pattern)].map((match) => ({
     specifier: match[2] ?? match[3] ?? match[4] ?? '',
     what: match[1] === undefined ? 'values' : 'types',
+    when: match[4] === undefined ? 'at once' : 'later',
   }));
 }
 
