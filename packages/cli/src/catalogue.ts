@@ -65,7 +65,7 @@ export const catalogue: CatalogueEntry[] = [
   {
     name: 'promote',
     summary: 'bring into an environment what runs in the one before it',
-    usage: 'APP/ENV [--approve] [--no-wait]',
+    usage: 'APP/ENV [--no-wait]',
     load: () => import('./commands/promote.ts'),
   },
   {

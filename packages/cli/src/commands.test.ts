@@ -209,7 +209,7 @@ test('--no-wait returns at once, and Ctrl-C leaves the rollout running', async (
       child.signal('SIGINT');
     },
   });
-  const begun = await slipway(['promote', 'shop/production', '--approve', '--no-wait'], { home });
+  const begun = await slipway(['promote', 'shop/production', '--no-wait'], { home });
   expect(begun).toMatchObject({
     code: 0,
     stdout: 'Rollout r1 of 1234567 to shop/production has begun. Look: slipway why r1\n',

@@ -40,6 +40,9 @@ test('a branch is a pull request: its preview is made, updated, and removed with
 
   const deleted = await repository.push('--delete', 'feature/Größe_1');
   expect(deleted).toContain('pr-1 is removed');
+  expect(await slipway.api('GET', '/why?thing=shop/pr-1')).toMatchObject({
+    summary: expect.stringMatching(/^pr-1 was removed at/) as string,
+  });
   await expect(slipway.environment('shop', 'pr-1')).rejects.toThrow(/404.*no environment pr-1/);
   expect((await slipway.request('pr-1.shop.localhost')).status).toBe(404);
   expect(JSON.parse((await slipway.request('staging.shop.localhost')).body)).toMatchObject({ text: 'hello' });

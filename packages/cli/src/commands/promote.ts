@@ -8,14 +8,12 @@ import { environmentPath, environmentTarget } from '../target.ts';
 export function define(command: Command): void {
   command
     .argument('<environment>', 'APP/ENV that releases go to, e.g. shop/production')
-    .option('--approve', 'approve it at once, where approval is asked for')
     .option('--no-wait', 'return once the rollout has begun', true)
-    .action(async (what: string, options: { approve?: boolean; wait: boolean }) => {
+    .action(async (what: string, options: { wait: boolean }) => {
       const context = contextOf(command);
       const target = environmentTarget(what);
       const client = await connect(context);
-      const body = options.approve === true ? { approve: true } : {};
-      const rollout = await client.post<ApiRollout>(`${environmentPath(target)}/promote`, body);
+      const rollout = await client.post<ApiRollout>(`${environmentPath(target)}/promote`, {});
       await showRollout(context, client, rollout, options.wait);
     });
 }

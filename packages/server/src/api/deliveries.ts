@@ -115,14 +115,12 @@ export const deliveryRoutes: RouteGroup = (api, context, origin) => {
       summary: 'Promote what the environment it is `from` runs',
       request: {
         params: environmentParam,
-        body: { content: { 'application/json': { schema: z.object({ approve: z.boolean().optional() }) } } },
       },
       responses: { 202: json(rolloutSchema, 'The rollout that does it'), ...problems },
     }),
     async (c) => {
       const identity = c.get('identity');
       requireRole(identity, 'deployer', 'promoting');
-      if (c.req.valid('json').approve === true) requireRole(identity, 'admin', 'approving');
       const { app, environment } = c.req.valid('param');
       const found = await findEnvironment(context, app, environment);
       return c.json(viewRollout(await requestPromotion(context, found, identity)), 202);

@@ -1,7 +1,7 @@
 import { SlipwayError, nearest } from '@slipway/app';
 import type { ApiEnvironment, ApiWhy } from '../api/schemas.ts';
 import type { Context } from '../context.ts';
-import { rolloutColumns, rolloutTable, type RolloutRow } from '../database/records.ts';
+import { environmentTable, rolloutColumns, rolloutTable, type RolloutRow } from '../database/records.ts';
 import { row, rows } from '../database/sql.ts';
 import { viewEnvironments } from '../environments/view.ts';
 import { eventColumns, eventTable, type EventRow } from './changes.ts';
@@ -35,6 +35,8 @@ async function whyEnvironment(context: Context, app: string, name: string): Prom
   const environments = await viewEnvironments(context, { app });
   const environment =
     environments.find((one) => one.environment === name) ?? environments.find((one) => one.branch === name);
+  const removed = environment ? null : await whyRemoved(context, app, name);
+  if (removed) return removed;
   if (!environment)
     throw notFound(
       `${app}/${name}`,
@@ -51,6 +53,23 @@ async function whyEnvironment(context: Context, app: string, name: string): Prom
     subject: `environment ${app}/${environment.environment}`,
     summary: sentence(environment),
     timeline: [...events, ...(await awaitedBy(context, environment))],
+  };
+}
+
+/** The story of an environment that is gone, the newest of that name (or branch); null when there never was one. */
+async function whyRemoved(context: Context, app: string, name: string): Promise<ApiWhy | null> {
+  const gone = await row<{ id: string; name: string; removedAt: Date }>(
+    context.pool,
+    `select environment.id, environment.name, environment.removed_at as "removedAt" from ${environmentTable}
+     where app.name = $1 and (environment.name = $2 or environment.branch = $2) and environment.removal = 'removed'
+     order by environment.id desc limit 1`,
+    [app, name],
+  );
+  if (!gone) return null;
+  return {
+    subject: `environment ${app}/${gone.name}`,
+    summary: `${gone.name} was removed at ${gone.removedAt.toISOString()}.`,
+    timeline: await newestEvents(context, `event.environment_id = $1`, [gone.id]),
   };
 }
 
