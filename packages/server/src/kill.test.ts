@@ -121,6 +121,34 @@ test(
   },
 );
 
+test(
+  'the serving instance killed at each step: another one answers, and the rollout is finished',
+  { timeout: 180_000 },
+  async () => {
+    const slipway = await SlipwayUnderTest.start();
+    const journal = await journalFile();
+    const repository = await slipway.repository('shop', await slowApp(journal));
+    await repository.push();
+    for (const [number, moment] of moments.entries()) {
+      const { pid } = JSON.parse((await slipway.request('staging.shop.localhost')).body) as { pid: number };
+      const { seen } = await slipway.nextEvent(moment);
+      const { sha, push } = await pushChange(repository, number);
+      await seen;
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // At the last moment it has been stopped already.
+      }
+      await waitFor(async () => (await slipway.request('staging.shop.localhost')).status === 200, {
+        what: `an answer after the kill at ${moment}`,
+      });
+      await push;
+      await slipway.ready('shop', 'staging', sha);
+      expect(await bodyOf(slipway)).toBe(`change ${number}`);
+    }
+  },
+);
+
 test('an instance killed: it is started again, and the page says so meanwhile', async () => {
   const slipway = await SlipwayUnderTest.start();
   const repository = await slipway.repository('shop', sampleApp('shop', { yaml: sampleYaml('shop') }));

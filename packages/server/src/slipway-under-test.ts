@@ -129,17 +129,17 @@ export class SlipwayUnderTest {
     await client.connect();
     await client.query('listen slipway_change');
     const seen = new Promise<void>((resolve) => {
+      // One question at a time: the connection can't take more.
+      let looking = Promise.resolve();
+      const look = async (id: string | undefined): Promise<void> => {
+        const { rows } = await client.query<{ kind: string }>('select kind from slipway.event where id = $1', [id]);
+        if (rows[0]?.kind !== kind) return;
+        resolve();
+        await client.end();
+      };
       client.on('notification', ({ payload = '' }) => {
         const [what, id] = payload.split(':');
-        if (what !== 'event') return;
-        void client.query<{ kind: string }>('select kind from slipway.event where id = $1', [id]).then(
-          (result) => {
-            if (result.rows[0]?.kind !== kind) return;
-            resolve();
-            void client.end();
-          },
-          () => undefined,
-        );
+        if (what === 'event') looking = looking.then(() => look(id)).catch(() => undefined);
       });
     });
     return { seen };
