@@ -174,6 +174,7 @@ export class EmbeddedPostgres {
     const logStart = await this.#turnLog();
     const log = await open(this.#logFile, 'a', 0o600);
     let child: ChildProcess;
+    let ended: Promise<string>;
     try {
       child = spawn(binaries.postgres, this.#arguments(socketFolder), {
         cwd: this.#data,
@@ -182,11 +183,12 @@ export class EmbeddedPostgres {
         detached: true,
         ...this.#account,
       });
+      // Before anything is awaited: one that ends at once would end unheard, and be waited for without end.
+      ended = watchChild(child);
     } finally {
       await log.close();
     }
     child.unref();
-    const ended = watchChild(child);
     const over = () => child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
 
     while (!over() && Date.now() < deadline) {

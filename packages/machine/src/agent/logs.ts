@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { appendFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { LogLine } from '@slipway/engine';
 import { isDiskFull } from './files.ts';
 import { messageOf } from './thrown.ts';
@@ -48,6 +49,9 @@ export class EnvironmentLogs {
    */
   async *read(source: string | null, lines: number, follow: boolean, signal: AbortSignal): AsyncGenerator<LogLine> {
     const names = source === null ? await this.#names() : [source];
+    // What somebody was shown survives a kill of the agent: it is on disk before it is shown, unless the disk hangs.
+    const written = Promise.all(names.map((name) => this.#source(name).idle()));
+    await Promise.race([written, delay(1_000, undefined, { ref: false })]);
     // From here to `add` nothing may wait: the past ends exactly where following begins.
     const pasts = names.map((name) => this.#source(name).snapshot());
     const waiting: LogLine[] = [];
