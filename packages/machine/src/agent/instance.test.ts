@@ -35,7 +35,8 @@ test('an app that ends at once on SIGTERM gets it only after its last request', 
   await watcher.until('drain/one', 'the old one to drain', (status) =>
     instancesOf(status, 1).some((one) => one.state === 'draining'),
   );
-  await fetch(`${old?.address}/finish`);
+  // It may be ended before its answer to this one, which did not come through the router, is out.
+  await fetch(`${old?.address}/finish`).catch(() => undefined);
   const answer = await slow;
   expect([answer.status, await answer.text()]).toEqual([200, '1']);
   await watcher.until('drain/one', 'the old one to be gone', (status) => instancesOf(status, 1).length === 0);
