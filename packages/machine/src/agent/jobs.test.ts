@@ -2,6 +2,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { mkdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JobRun } from '@slipway/engine';
+import { waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
 import { agentUnderTest } from './agent-under-test.ts';
 
@@ -37,11 +38,14 @@ test('results are kept for a day, and at most the newest thousand', async () => 
   await keep('almost', day - 60);
   const first = job('first', 'true', await under.artifact({ 'seed.txt': 'x' }), 'read-only');
   await under.engine.run(first);
+  // What is too old goes after the answer has been given.
+  await waitFor(() => !readdirSync(jobs).includes('yesterday'), { what: 'the result of yesterday to go' });
   expect(readdirSync(jobs).sort()).toEqual(['almost', 'first']);
   // An answer is still the first one's; only what was pruned would run again.
   expect(await under.engine.run({ ...first, id: 'almost' })).toEqual({ id: 'almost', outcome: 'succeeded' });
   await Promise.all(Array.from({ length: 999 }, async (_, index) => await keep(`old-${index}`, 1000 + index)));
   await under.engine.run({ ...first, id: 'last' });
+  await waitFor(() => readdirSync(jobs).length <= 1000, { what: 'the oldest results to go' });
   const kept = readdirSync(jobs);
   expect(kept).toHaveLength(1000);
   expect(kept).toEqual(expect.arrayContaining(['first', 'last', 'old-0', 'old-997']));
