@@ -366,6 +366,7 @@ export class Environment {
     await this.shutDown();
     this.#mode = 'left';
     await this.logs.close();
-    await rm(this.folder, { recursive: true, force: true });
+    // A process that is just ending may still write here: its folder is not empty (ENOTEMPTY) for a moment.
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
   }
 }

@@ -372,7 +372,8 @@ export class Instance {
     }
     if (this.#left) return;
     await this.#end();
-    await rm(this.folder, { recursive: true, force: true });
+    // A process that is just ending may still write here: its folder is not empty (ENOTEMPTY) for a moment.
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
     record.port = null;
     this.#become('gone');
   }
