@@ -1,4 +1,5 @@
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
+import { bootId, isRunning, readStat } from './processes/index.ts';
 
 /** How other processes on this host can prove that this one is gone; null where there is no /proc. */
 export interface HostProof {
@@ -10,11 +11,15 @@ export interface HostProof {
 }
 
 export function proveThisProcess(): HostProof | null {
+  const stat = readStat(process.pid);
+  const boot = bootId();
+  if (stat === null || boot === 'unknown') return null;
   try {
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-    const processStart = startOf(process.pid);
-    if (processStart === null) return null;
-    return { host: `${boot} ${readlinkSync('/proc/self/ns/pid')}`, pid: process.pid, processStart };
+    return {
+      host: `${boot} ${readlinkSync('/proc/self/ns/pid')}`,
+      pid: process.pid,
+      processStart: `${stat.startTime}`,
+    };
   } catch {
     return null;
   }
@@ -22,17 +27,5 @@ export function proveThisProcess(): HostProof | null {
 
 /** True only on proof. Call it for processes of this host. */
 export function isGone(pid: number, processStart: string): boolean {
-  return startOf(pid) !== processStart;
-}
-
-/** Field 22 of /proc/PID/stat (see proc_pid_stat(5)); the second field may hold blanks and parentheses. */
-function startOf(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    // A zombie (Z) or dead (X) process does nothing any more.
-    return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null);
-  } catch {
-    return null;
-  }
+  return !isRunning(pid, Number(processStart));
 }

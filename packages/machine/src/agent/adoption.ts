@@ -1,7 +1,7 @@
+import { isRunning, type ProcessName } from '@slipway/queue/processes';
 import type { Clock } from './clock.ts';
 import { readOutput, type Output, type OutputOptions } from './output.ts';
 import { processFolder } from './process-folder.ts';
-import { isRunning, type ProcessName } from './procfs.ts';
 
 /** Milliseconds between two looks at an adopted process: the backstop for one that keeps no output open. */
 const lookEvery = 5000;

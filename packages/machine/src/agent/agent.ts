@@ -2,11 +2,12 @@ import { chmod, mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { SlipwayError } from '@slipway/app';
+import { TreeWatch, type Pace } from '@slipway/queue/processes';
 import { Router } from '../router/router.ts';
 import { systemClock, type Clock } from './clock.ts';
 import type { Host } from './host.ts';
 import { lockFolder } from './lock.ts';
-import { MemoryWatch } from './memory.ts';
+import { markVariable } from './mark.ts';
 import { freePort } from './ports.ts';
 import { AgentServer } from './server.ts';
 import { prepareSocket, removeSocket } from './socket-path.ts';
@@ -41,6 +42,15 @@ export interface AgentOptions {
  * | shutdown | they are stopped, gently; their plans stay, so the next agent starts them again |
  */
 export type StopMode = 'leave' | 'shutdown';
+
+/** Memory of instances: five times a second while one grows or is near its limit, else ever more seldom. */
+const memoryPace: Pace = {
+  shortest: 200,
+  longest: 5000,
+  relistAfter: 15_000,
+  relistNearAfter: 1000,
+  together: 500,
+};
 
 /** The version that engine and agent speak. */
 const version = '0.1.0';
@@ -125,7 +135,7 @@ export class Agent {
       await chmod(join(folder, part), 0o711);
     }
     await mkdir(join(folder, 'environments'), { recursive: true, mode: 0o700 });
-    const memory = new MemoryWatch();
+    const memory = new TreeWatch(memoryPace, markVariable);
     this.#releasers.push(() => memory.stop());
     return {
       folder,

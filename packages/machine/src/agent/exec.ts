@@ -1,10 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { SlipwayError } from '@slipway/app';
 import type { ExecRequest } from '@slipway/engine';
+import { signal } from '@slipway/queue/processes';
 import type { Environment } from './environment.ts';
 import type { Host } from './host.ts';
 import type { Instance } from './instance.ts';
-import { markVariable, signal } from './procfs.ts';
+import { markVariable } from './mark.ts';
 
 /** The instance that a request means: the first ready one of its source, else any that runs. @throws {SlipwayError} `not-found`, `conflict`. */
 export function instanceFor(environment: Environment | undefined, request: ExecRequest): Instance {

@@ -7,11 +7,11 @@ import type { Plan, PlannedService } from '@slipway/engine';
 import { Watcher, hostOf, instancesOf, plan, release, service, webApp, worker } from '@slipway/engine/conformance';
 import { cannotRun, temporaryFolder, waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
+import { isRunning, readStat } from '@slipway/queue/processes';
 import { createMachineEngine } from '../engine.ts';
 import { Agent } from './agent.ts';
 import { agentUnderTest, type AgentUnderTest } from './agent-under-test.ts';
 import { freePort } from './ports.ts';
-import { isRunning, readStat } from './procfs.ts';
 
 const isRoot = process.getuid?.() === 0;
 

@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { connect } from 'node:net';
-import type { listenerOf } from './procfs.ts';
+import type { listenerOf } from './listeners.ts';
 
 /**
  * | answer | meaning |

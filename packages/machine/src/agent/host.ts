@@ -1,6 +1,6 @@
+import type { TreeWatch } from '@slipway/queue/processes';
 import type { Routes } from '../router/routes.ts';
 import type { Clock } from './clock.ts';
-import type { MemoryWatch } from './memory.ts';
 import type { AppUser } from './user.ts';
 
 /** What everything the agent supervises shares. */
@@ -14,7 +14,7 @@ export interface Host {
   /** Port of the public router, for URLs. */
   routerPort: () => number;
   routes: Routes;
-  memory: MemoryWatch;
+  memory: TreeWatch;
   clock: Clock;
   /** A free port for a new process. */
   choosePort: () => Promise<number>;

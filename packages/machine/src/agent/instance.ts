@@ -1,13 +1,16 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Failure, InstanceState, InstanceStatus, PlannedService } from '@slipway/engine';
+import { endTree, everyProcess, killLeftovers, readStat, signal, treeOf } from '@slipway/queue/processes';
 import { adoptProcess, type Adopted } from './adoption.ts';
 import { boundedBy } from './clock.ts';
 import { watchHealth, type HealthWatch } from './health.ts';
 import type { Host } from './host.ts';
 import { isDiskFull } from './files.ts';
 import type { InstanceRecord, InstanceSpec } from './instance-record.ts';
-import { endTree, killLeftovers, launch } from './launch.ts';
+import { launch } from './launch.ts';
+import { listenerOf, portsOf } from './listeners.ts';
+import { instanceMark, markVariable } from './mark.ts';
 import { prepareFolder, processFolder } from './process-folder.ts';
 import type { Output, OutputOptions } from './output.ts';
 import {
@@ -20,7 +23,6 @@ import {
   tooMuchMemory,
   type Reason,
 } from './reasons.ts';
-import { everyProcess, listenerOf, markVariable, portsOf, readStat, signal, treeOf } from './procfs.ts';
 import { messageOf, stackOf } from './thrown.ts';
 
 /** What an instance needs from its environment. */
@@ -159,7 +161,7 @@ export class Instance {
     const { pid } = record;
     const adopted = this.#adoptProcess();
     if (pid === null || adopted === null) {
-      await killLeftovers(this.id, null);
+      await killLeftovers(instanceMark(this.id), null);
       record.pid = record.startTime = record.port = null;
       if (pid !== null && record.state !== 'failing') record.restarts += 1;
       this.#become('pending');
@@ -246,11 +248,12 @@ export class Instance {
 
   #watchMemory(run: number, pid: number): void {
     const limit = this.spec.process.size.memory;
-    this.#host.memory.watch(this.id, pid, limit, (used) => {
+    const exceeded = (used: number): void => {
       if (this.#run !== run || this.#left) return;
       signal({ group: pid }, 'SIGKILL');
       this.#fail(run, this.#failure(tooMuchMemory(used, limit)));
-    });
+    };
+    this.#host.memory.watch(this.id, { leader: pid, limit, exceeded });
   }
 
   /** Resolves for `adopted` once the first probe has answered, for `started` at once. */
@@ -303,7 +306,7 @@ export class Instance {
   async #onEnd(run: number, code: number | null, signalName: NodeJS.Signals | null): Promise<void> {
     if (this.#run !== run || this.#left) return;
     // Orphans would hold the port and the output of the next run.
-    await killLeftovers(this.id, this.record);
+    await killLeftovers(instanceMark(this.id), this.record);
     await boundedBy(this.#host.clock, outputEndsWithin, this.#output?.ended ?? Promise.resolve());
     if (this.#run !== run) return;
     this.#fail(
@@ -344,7 +347,7 @@ export class Instance {
     const { record } = this;
     this.#host.memory.forget(this.id);
     if (record.pid === null) return;
-    await endTree(this.id, record, this.#running, this.spec.process.stopSeconds * 1000);
+    await endTree(instanceMark(this.id), record, this.#running, this.spec.process.stopSeconds * 1000);
     await boundedBy(this.#host.clock, outputEndsWithin, this.#output?.ended ?? Promise.resolve());
     this.#output?.close();
     record.pid = record.startTime = null;
@@ -360,7 +363,7 @@ export class Instance {
     const endedUnseen = foundDraining && this.#adoptProcess() === null;
     if (endedUnseen) record.pid = record.startTime = null;
     this.#become('draining');
-    if (endedUnseen) await killLeftovers(this.id, null);
+    if (endedUnseen) await killLeftovers(instanceMark(this.id), null);
     if (pace === 'drained' && spec.kind === 'service' && (wasReady || foundDraining)) {
       const limit = Math.max(spec.process.stopSeconds * 1000, drainAtLeast);
       const abort = new AbortController();

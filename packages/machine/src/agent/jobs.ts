@@ -3,13 +3,14 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SlipwayError } from '@slipway/app';
 import type { Failure, FailureCode, JobResult, JobRun, LogLine } from '@slipway/engine';
+import { endTree, isRunning, killLeftovers, leaderOf, readStat, signal } from '@slipway/queue/processes';
 import { boundedBy } from './clock.ts';
 import { isDiskFull, readJson, writeWhole } from './files.ts';
 import type { Host } from './host.ts';
-import { endTree, killLeftovers, launch, ownFolder, sealFolder, sealIfOpen } from './launch.ts';
+import { launch, ownFolder, sealFolder, sealIfOpen } from './launch.ts';
+import { instanceMark, markVariable } from './mark.ts';
 import { prepareFolder, processFolder } from './process-folder.ts';
 import { readOutput, type Output } from './output.ts';
-import { isRunning, leaderOf, markVariable, readStat, signal } from './procfs.ts';
 import { blockedAt } from './user.ts';
 import { messageOf } from './thrown.ts';
 
@@ -199,7 +200,7 @@ export class Jobs {
     const { job } = record;
     if (record.pid === null) {
       // The agent was killed between the start of the process and the note of its pid.
-      const leader = await leaderOf(markOf(job.id));
+      const leader = await leaderOf(instanceMark(markOf(job.id)));
       record.pid = leader?.pid ?? null;
       record.startTime = leader?.startTime ?? null;
     }
@@ -207,7 +208,7 @@ export class Jobs {
     const runs = (): boolean => pid !== null && startTime !== null && isRunning(pid, startTime);
     const paths = processFolder(join(this.#folder, job.id));
     if (!runs()) {
-      await killLeftovers(markOf(job.id), null);
+      await killLeftovers(instanceMark(markOf(job.id)), null);
       record.pid = record.startTime = null;
     }
     let output: Output;
@@ -250,23 +251,24 @@ export class Jobs {
       record.ending ??= why;
       // Should the disk be full, only a restarted agent would miss the reason.
       await this.#saveRecord(record).catch(() => undefined);
-      if (pid !== null) await endTree(markOf(job.id), record, runs, graceMs);
+      if (pid !== null) await endTree(instanceMark(markOf(job.id)), record, runs, graceMs);
       await result.catch(() => undefined);
     };
     const late = record.startedAt + job.timeoutSeconds * 1000 - clock.now();
     const cancelTimeout = clock.after(Math.max(0, late), () => void end('timeout'));
     if (pid !== null && job.memory !== null) {
-      memory.watch(markOf(job.id), pid, job.memory, () => {
+      const exceeded = (): void => {
         record.ending ??= 'out-of-memory';
         signal({ group: pid }, 'SIGKILL');
-      });
+      };
+      memory.watch(markOf(job.id), { leader: pid, limit: job.memory, exceeded });
     }
     const result = (async () => {
       const code = await ended;
       cancelTimeout();
       memory.forget(markOf(job.id));
       if (state.left) return await new Promise<never>(() => undefined);
-      await killLeftovers(markOf(job.id), record);
+      await killLeftovers(instanceMark(markOf(job.id)), record);
       await boundedBy(clock, 500, output.ended);
       return await this.#finish(record, output, code);
     })();

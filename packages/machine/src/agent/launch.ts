@@ -4,15 +4,9 @@ import { chmod, lstat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { readOutput, type Output, type OutputOptions } from './output.ts';
 import type { ProcessFolder } from './process-folder.ts';
-import { groupRuns, killAll, membersOf, signal, type ProcessName } from './procfs.ts';
 import type { AppUser } from './user.ts';
 
 const run = promisify(execFile);
-
-/** Milliseconds between two looks at a group that is being ended. */
-const longestLook = 100;
-/** Milliseconds that the kernel may take to end what was killed; a process in an uninterruptible call is not waited for longer. */
-const killedWithin = 5000;
 
 export interface Launch {
   folder: ProcessFolder;
@@ -49,45 +43,6 @@ export function launch(options: Launch): { child: ChildProcess; output: Output }
     closeSync(stdout);
     closeSync(stderr);
   }
-}
-
-/**
- * Ends everything that belongs to a process: SIGTERM to its group, SIGKILL after `graceMs` to the group and to whatever left it (its mark
- * tells). Resolves when nothing of it runs. The whole group has the grace: often the leader is a shell that ends at once, while the app
- * behind it still answers its last requests.
- *
- * @param leaderRuns False once the leader has ended; then its pid may mean nothing any more, unless its group lives on.
- */
-export async function endTree(
-  id: string,
-  leader: ProcessName,
-  leaderRuns: () => boolean,
-  graceMs: number,
-): Promise<void> {
-  const group = leader.pid;
-  if (group === null) return;
-  if (leaderRuns()) {
-    signal({ group }, 'SIGTERM');
-    await groupEnds(group, graceMs);
-    signal({ group }, 'SIGKILL');
-  }
-  await killLeftovers(id, leader);
-  await groupEnds(group, killedWithin);
-}
-
-/** Resolves when no process of the group runs, or after `ms`. Neither orphans nor adopted processes send an event; so while something is being ended, /proc is asked. */
-async function groupEnds(leader: number, ms: number): Promise<void> {
-  const deadline = performance.now() + ms;
-  for (let pause = 5; await groupRuns(leader); pause = Math.min(pause * 1.5, longestLook)) {
-    const left = deadline - performance.now();
-    if (left <= 0) return;
-    await new Promise((resolve) => setTimeout(resolve, Math.min(pause, left)));
-  }
-}
-
-/** Kills what is left of an instance whose leader has ended. `leader` null: it ended unseen, or was never recorded; only the mark proves what is left. */
-export async function killLeftovers(id: string, leader: ProcessName | null): Promise<void> {
-  killAll(await membersOf(id, leader));
 }
 
 export async function ownFolder(folder: string, user: AppUser | null): Promise<void> {

@@ -1,7 +1,7 @@
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SlipwayError } from '@slipway/app';
-import { bootId, isRunning, readStat } from './procfs.ts';
+import { bootId, isRunning, readStat } from '@slipway/queue/processes';
 import { codeOf } from './thrown.ts';
 
 interface Owner {

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { Watcher, hostOf, instancesOf, plan, release, service, webApp, worker } from '@slipway/engine/conformance';
 import { waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
+import { isRunning, readStat } from '@slipway/queue/processes';
 import { agentUnderTest, type AgentUnderTest } from './agent-under-test.ts';
 import type { EnvironmentRecord } from './record.ts';
-import { isRunning, readStat } from './procfs.ts';
 
 async function setup(): Promise<AgentUnderTest & { watcher: Watcher; app: string }> {
   const under = await agentUnderTest();

@@ -13,13 +13,14 @@ import {
   type Observation,
   type Plan,
 } from '@slipway/engine';
+import { everyMark, killAll } from '@slipway/queue/processes';
 import { Environment } from './environment.ts';
 import { execBeside, instanceFor } from './exec.ts';
 import { readJson } from './files.ts';
 import type { Host } from './host.ts';
 import { Jobs } from './jobs.ts';
+import { markVariable } from './mark.ts';
 import type { EnvironmentRecord } from './record.ts';
-import { everyMark, killAll } from './procfs.ts';
 import { SleepTimer } from './sleep.ts';
 
 /**
@@ -71,7 +72,7 @@ export class Supervisor {
   }
 
   async #endUnclaimed(claimed: ReadonlySet<string>): Promise<void> {
-    for (const [mark, processes] of await everyMark()) {
+    for (const [mark, processes] of await everyMark(markVariable)) {
       // Another agent's instances are none of ours: only a folder of our own proves that a mark is.
       const own = existsSync(join(this.#host.folder, 'instances', mark)) && !mark.includes('/');
       if (own && !claimed.has(mark)) killAll(processes);

@@ -2,14 +2,16 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
-import { everyMark, groupRuns, killAll, markVariable, membersOf, readStat, type ProcessStat } from './procfs.ts';
+import { everyMark, groupRuns, killAll, membersOf, readStat, type Mark, type ProcessStat } from './procfs.ts';
+
+const variable = 'SLIPWAY_PROCFS_TEST';
 
 /** A leader with one child in its group and one that left it. The shell waits for its children. */
-async function tree(mark: string): Promise<{ leader: ProcessStat; pids: number[]; child: ChildProcess }> {
+async function tree(mark: Mark): Promise<{ leader: ProcessStat; pids: number[]; child: ChildProcess }> {
   const script = 'sleep 600 & setsid sleep 601 & echo $$; wait';
   const child = spawn('sh', ['-c', script], {
     detached: true,
-    env: { PATH: process.env['PATH'], [markVariable]: mark },
+    env: { PATH: process.env['PATH'], [mark.variable]: mark.value },
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   onTestFinished(async () => killAll(await membersOf(mark, null)));
@@ -22,16 +24,18 @@ async function tree(mark: string): Promise<{ leader: ProcessStat; pids: number[]
 }
 
 test('members are found by group, by descent and by mark', async () => {
-  const mark = `procfs-${process.pid}.a`;
+  const mark = { variable, value: `${process.pid}.a` };
   const { leader, pids } = await tree(mark);
-  expect((await membersOf('another', leader)).map((stat) => stat.pid)).toEqual(pids);
-  expect((await everyMark()).get(mark)?.map((stat) => stat.pid)).toEqual(pids);
+  expect((await membersOf({ variable, value: 'another' }, leader)).map((stat) => stat.pid)).toEqual(pids);
+  expect((await everyMark(variable)).get(mark.value)?.map((stat) => stat.pid)).toEqual(pids);
   // Its number, but not its start time: another process, and so another group.
-  expect(await membersOf('another', { pid: leader.pid, startTime: leader.startTime - 1 })).toEqual([]);
+  expect(await membersOf({ variable, value: 'another' }, { pid: leader.pid, startTime: leader.startTime - 1 })).toEqual(
+    [],
+  );
 });
 
 test('a group runs until its last member has ended, with or without its leader', async () => {
-  const { leader, child, pids } = await tree(`procfs-${process.pid}.b`);
+  const { leader, child, pids } = await tree({ variable, value: `${process.pid}.b` });
   const ended = once(child, 'exit');
   process.kill(leader.pid, 'SIGKILL');
   await ended;

@@ -1,5 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { codeOf } from './thrown.ts';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /**
  * What the kernel says about processes, read from /proc (see proc(5)). A look at one process is synchronous: the files live in memory,
@@ -14,7 +13,15 @@ export interface ProcessStat {
   session: number;
   /** Clock ticks after boot. A pid together with its start time names one process of this boot. */
   startTime: number;
+  /** Seconds of CPU that it used, with those of its ended children that it waited for; in steps of a clock tick, 10 ms. */
+  cpuSeconds: number;
+  /** Memory that is really in use, in bytes. */
+  residentBytes: number;
 }
+
+/** Linux counts in hundredths of a second towards programs, whatever the kernel's own tick is (USER_HZ, see time(7)). */
+const ticksPerSecond = 100;
+const pageBytes = 4096;
 
 /** @returns null when there is no such process. */
 export function readStat(pid: number): ProcessStat | null {
@@ -33,6 +40,9 @@ export function readStat(pid: number): ProcessStat | null {
     group: Number(fields[2]),
     session: Number(fields[3]),
     startTime: Number(fields[19]),
+    // utime, stime, cutime, cstime
+    cpuSeconds: (Number(fields[11]) + Number(fields[12]) + Number(fields[13]) + Number(fields[14])) / ticksPerSecond,
+    residentBytes: Number(fields[21]) * pageBytes,
   };
 }
 
@@ -80,15 +90,19 @@ export async function everyProcess(): Promise<ProcessStat[]> {
   return processes;
 }
 
-/** The variable in the environment of everything the agent starts that says whose it is; inherited by all descendants. */
-export const markVariable = 'SLIPWAY_INSTANCE';
+/** Says whose a process is: a variable in its environment, which all its descendants inherit, also those that left its session. */
+export interface Mark {
+  variable: string;
+  value: string;
+}
 
-function mark(pid: number): string | null {
+/** Value of the variable in the environment with which the process was started; null when it has none. */
+export function markOf(pid: number, variable: string): string | null {
   try {
     const text = `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`;
-    const start = text.indexOf(`\0${markVariable}=`);
+    const start = text.indexOf(`\0${variable}=`);
     if (start < 0) return null;
-    const from = start + markVariable.length + 2;
+    const from = start + variable.length + 2;
     const end = text.indexOf('\0', from);
     return text.slice(from, end < 0 ? undefined : end);
   } catch {
@@ -103,26 +117,33 @@ export interface ProcessName {
 }
 
 /**
- * Every running process that belongs to an instance: its process group and session, its descendants, and whatever left those but still
+ * Every running process that belongs to a mark: its process group and session, its descendants, and whatever left those but still
  * carries the mark. By the time it is known a pid may name another process; its start time tells.
  *
  * @param leader Must have run until a moment ago; null: members are known by their mark alone. Once nothing of a group is left, its number
  *   may be given to another one, also after a boot.
  */
-export async function membersOf(id: string, leader: ProcessName | null): Promise<ProcessStat[]> {
+export async function membersOf(mark: Mark, leader: ProcessName | null): Promise<ProcessStat[]> {
   const processes = await everyProcess();
   const group = leader === null || hasBeenReplaced(leader) ? null : leader.pid;
   const members = new Set<number>();
   await inTurns(processes, (stat) => {
-    if (isOfLeader(stat, group) || mark(stat.pid) === id) members.add(stat.pid);
+    if (isOfLeader(stat, group) || markOf(stat.pid, mark.variable) === mark.value) members.add(stat.pid);
   });
   return withDescendants(members, processes);
 }
 
 /** The process group of a leader and its descendants among `processes`, without the costly look for marks. */
 export function treeOf(leader: number, processes: readonly ProcessStat[]): number[] {
-  const members = new Set(processes.filter((stat) => isOfLeader(stat, leader)).map((stat) => stat.pid));
-  return withDescendants(members, processes).map((stat) => stat.pid);
+  return treeAmong(processes, (stat) => isOfLeader(stat, leader)).map((stat) => stat.pid);
+}
+
+/** Those of `processes` that `belongs` names, with all their descendants. */
+export function treeAmong(
+  processes: readonly ProcessStat[],
+  belongs: (stat: ProcessStat) => boolean,
+): readonly ProcessStat[] {
+  return withDescendants(new Set(processes.filter(belongs).map((stat) => stat.pid)), processes);
 }
 
 function hasBeenReplaced({ pid, startTime }: ProcessName): boolean {
@@ -130,7 +151,7 @@ function hasBeenReplaced({ pid, startTime }: ProcessName): boolean {
   return now !== null && now.startTime !== startTime;
 }
 
-function isOfLeader(stat: ProcessStat, leader: number | null): boolean {
+export function isOfLeader(stat: ProcessStat, leader: number | null): boolean {
   return leader !== null && (stat.group === leader || stat.session === leader);
 }
 
@@ -144,112 +165,19 @@ function withDescendants(members: Set<number>, processes: readonly ProcessStat[]
 }
 
 /** The running session leader that carries a mark: what was started under it, when nobody came to write its pid down. */
-export async function leaderOf(id: string): Promise<ProcessStat | null> {
+export async function leaderOf(mark: Mark): Promise<ProcessStat | null> {
   const leaders = (await everyProcess()).filter((stat) => stat.session === stat.pid);
-  return leaders.find((stat) => mark(stat.pid) === id) ?? null;
+  return leaders.find((stat) => markOf(stat.pid, mark.variable) === mark.value) ?? null;
 }
 
-/** Marks of all running processes: what an earlier agent left behind. */
-export async function everyMark(): Promise<Map<string, ProcessStat[]>> {
+/** All running processes that have the variable, by its value: what an earlier supervisor left behind. */
+export async function everyMark(variable: string): Promise<Map<string, ProcessStat[]>> {
   const marks = new Map<string, ProcessStat[]>();
   await inTurns(await everyProcess(), (stat) => {
-    const id = mark(stat.pid);
-    if (id !== null) marks.set(id, [...(marks.get(id) ?? []), stat]);
+    const value = markOf(stat.pid, variable);
+    if (value !== null) marks.set(value, [...(marks.get(value) ?? []), stat]);
   });
   return marks;
-}
-
-const pageBytes = 4096;
-
-/** Memory that is really in use by a process, in bytes; 0 when it has ended. */
-export function residentBytes(pid: number): number {
-  try {
-    return Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1]) * pageBytes;
-  } catch {
-    return 0;
-  }
-}
-
-/**
- * Who listens on a TCP port of this machine.
- *
- * | answer | meaning |
- * | --- | --- |
- * | ours    | one of `pids` holds a listening socket |
- * | foreign | something listens, and it is none of `pids` |
- * | nobody  | nothing listens |
- * | unknown | the kernel does not let us look; trust the port |
- */
-export function listenerOf(port: number, pids: readonly number[]): 'ours' | 'foreign' | 'nobody' | 'unknown' {
-  let inodes: Set<string>;
-  try {
-    inodes = new Set(
-      listeningSockets()
-        .filter((socket) => socket.port === port)
-        .map((socket) => socket.inode),
-    );
-  } catch {
-    return 'unknown';
-  }
-  if (inodes.size === 0) return 'nobody';
-  const sockets = pids.map(socketsOf);
-  if (sockets.some((own) => own?.some((inode) => inodes.has(inode)))) return 'ours';
-  return sockets.length > 0 && sockets.every((own) => own === null) ? 'unknown' : 'foreign';
-}
-
-/** Ports that processes listen on, to tell people which port their app opened instead of the wanted one. */
-export function portsOf(pids: readonly number[]): number[] {
-  try {
-    const own = new Set(pids.flatMap((pid) => socketsOf(pid) ?? []));
-    return [
-      ...new Set(
-        listeningSockets()
-          .filter((socket) => own.has(socket.inode))
-          .map((socket) => socket.port),
-      ),
-    ];
-  } catch {
-    return [];
-  }
-}
-
-function listeningSockets(): { port: number; inode: string }[] {
-  const sockets: { port: number; inode: string }[] = [];
-  for (const table of ['tcp', 'tcp6']) {
-    let text: string;
-    try {
-      text = readFileSync(`/proc/net/${table}`, 'latin1');
-    } catch (error) {
-      if (table === 'tcp6') continue; // a kernel without IPv6
-      throw error;
-    }
-    for (const line of text.split('\n').slice(1)) {
-      const fields = line.trim().split(/\s+/);
-      const [local, state, inode] = [fields[1], fields[3], fields[9]];
-      const listening = '0A';
-      if (state !== listening || local === undefined || inode === undefined) continue;
-      sockets.push({ port: Number.parseInt(local.slice(local.lastIndexOf(':') + 1), 16), inode });
-    }
-  }
-  return sockets;
-}
-
-function socketsOf(pid: number): string[] | null {
-  try {
-    const inodes: string[] = [];
-    for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-      try {
-        const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
-        if (target.startsWith('socket:[')) inodes.push(target.slice('socket:['.length, -1));
-      } catch {
-        // closed between the listing and the look
-      }
-    }
-    return inodes;
-  } catch (error) {
-    // A process that has ended holds nothing; one that hides its files may hold anything.
-    return codeOf(error) === 'EACCES' ? null : [];
-  }
 }
 
 /** True while a process of the group runs; zombies do not count. */
@@ -257,7 +185,7 @@ export async function groupRuns(leader: number): Promise<boolean> {
   try {
     process.kill(-leader, 0);
   } catch (error) {
-    if (codeOf(error) === 'ESRCH') return false;
+    if (isGone(error)) return false;
   }
   // Most often the leader itself runs on, and nobody else has to be looked at.
   const stat = readStat(leader);
@@ -275,6 +203,10 @@ export function signal(target: { group: number } | { pid: number }, name: NodeJS
   try {
     process.kill('group' in target ? -target.group : target.pid, name);
   } catch (error) {
-    if (codeOf(error) !== 'ESRCH') throw error;
+    if (!isGone(error)) throw error;
   }
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ESRCH';
 }
