@@ -1,0 +1,45 @@
+import { connectPool, Queue, taskKind } from '@slipway/queue';
+import { z } from 'zod';
+import type { Contender, Payload, Producer } from './contender.ts';
+
+const kind = taskKind({
+  name: 'bench',
+  payload: z.object({ n: z.number(), at: z.number(), image: z.string(), width: z.number() }),
+});
+const IN_FLIGHT = 500; // it takes as many tasks at a time as it may run
+
+export const slipway: Contender = {
+  async prepare(server) {
+    const pool = connectPool(server);
+    await new Queue({ pool }).migrate();
+    await pool.end();
+  },
+
+  async produce(server): Promise<Producer> {
+    const pool = connectPool(server, { max: 1 });
+    const queue = new Queue({ pool });
+    return {
+      add: async (payload) => void (await queue.enqueue(kind, payload)),
+      addMany: async (payloads) => void (await Promise.all(payloads.map((payload) => queue.enqueue(kind, payload)))),
+      close: () => pool.end(),
+    };
+  },
+
+  async work(server, handle: (payload: Payload) => void) {
+    const pool = connectPool(server);
+    const queue = new Queue({ pool });
+    queue.work(kind, async (payload) => handle(payload), { concurrency: IN_FLIGHT });
+    await queue.start();
+    return async () => {
+      await queue.stop();
+      await pool.end();
+    };
+  },
+
+  async left(server) {
+    const pool = connectPool(server);
+    const counts = await new Queue({ pool }).counts();
+    await pool.end();
+    return Object.values(counts['bench'] ?? {}).reduce((sum, count) => sum + count, 0);
+  },
+};
