@@ -98,6 +98,12 @@ export class TreeWatch {
     measure(tree);
   }
 
+  /** Whether anything of it runs now; looks at all processes. */
+  async hasMembers(id: string): Promise<boolean> {
+    await this.#relist();
+    return (this.#trees.get(id)?.members.size ?? 0) > 0;
+  }
+
   forget(id: string): void {
     this.#trees.delete(id);
     if (this.#trees.size === 0) this.stop();

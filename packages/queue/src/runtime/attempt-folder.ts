@@ -1,0 +1,104 @@
+import { constants } from 'node:fs';
+import { chmod, lstat, mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Where one attempt finds its input and leaves its output. */
+export interface AttemptFolder {
+  path: string;
+  /** Input files; put them here before the attempt is run. */
+  input: string;
+  /** Empty at first; every file left here is output. */
+  output: string;
+  payload: string;
+  /** The program appends lines to it. */
+  progress: string;
+}
+
+/** Bytes; results are small, files go into the output folder. */
+export const largestResult = 64 * 1024;
+
+/** Makes a new folder below `base`, which is made when it is missing. */
+export async function makeAttemptFolder(base: string): Promise<AttemptFolder> {
+  await mkdir(base, { recursive: true });
+  const path = await mkdtemp(join(base, 'attempt-'));
+  const folder = {
+    path,
+    input: join(path, 'input'),
+    output: join(path, 'output'),
+    payload: join(path, 'payload.json'),
+    progress: join(path, 'progress'),
+  };
+  await mkdir(folder.input);
+  await mkdir(folder.output);
+  return folder;
+}
+
+export async function fillAttemptFolder(folder: AttemptFolder, payload: unknown): Promise<void> {
+  await writeFile(folder.payload, JSON.stringify(payload ?? null));
+  await writeFile(folder.progress, '');
+}
+
+/**
+ * Reads `output/result.json` once nothing of the attempt runs any more. The program may have left anything under that name: links are not
+ * followed and only a plain file is opened.
+ *
+ * @returns undefined when there is none.
+ * @throws {Error} that says what is wrong with it.
+ */
+export async function readResult(folder: AttemptFolder): Promise<unknown> {
+  const found = await lstat(folder.output).catch(() => null);
+  if (found?.isDirectory() !== true) throw new Error('It removed or replaced its output folder.');
+  const text = await readPlainFile(join(folder.output, 'result.json'));
+  if (text === null) return undefined;
+  try {
+    const result: unknown = JSON.parse(text);
+    return result;
+  } catch (error) {
+    throw new Error(`Its output/result.json isn't JSON: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+async function readPlainFile(path: string): Promise<string | null> {
+  let file;
+  try {
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw new Error("Its output/result.json can't be read; it has to be a plain file.", { cause: error });
+  }
+  try {
+    const { size } = await checkPlain(file);
+    if (size > largestResult)
+      throw new Error(
+        `Its output/result.json has ${size} bytes; at most ${largestResult} are allowed. Write a file of another name beside it.`,
+      );
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
+}
+
+async function checkPlain(file: Awaited<ReturnType<typeof open>>): Promise<{ size: number }> {
+  const stat = await file.stat();
+  if (!stat.isFile()) throw new Error("Its output/result.json isn't a plain file.");
+  return stat;
+}
+
+/** Removes an attempt's folder. Links in it are removed, never followed; folders the program closed for us are opened first. */
+export async function disposeAttemptFolder(folder: AttemptFolder): Promise<void> {
+  try {
+    await rm(folder.path, { recursive: true, force: true });
+  } catch {
+    await openFolders(folder.path);
+    await rm(folder.path, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 });
+  }
+}
+
+async function openFolders(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => null);
+  if (found?.isDirectory() !== true) return;
+  await chmod(path, 0o700).catch(() => undefined);
+  for (const name of await readdir(path).catch(() => [])) await openFolders(join(path, name));
+}
