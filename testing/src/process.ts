@@ -9,6 +9,8 @@ export interface ProcessOptions {
   env?: Record<string, string | undefined>;
   uid?: number;
   gid?: number;
+  /** Default: until the end of the test, at the latest. `until killed`: for what several tests share; it ends with this process, at the latest. */
+  lives?: 'until the end of the test' | 'until killed';
 }
 
 export interface TestProcess {
@@ -33,7 +35,7 @@ process.on('exit', () => {
 
 /** Starts a real program in a process group of its own. */
 export function startProcess(command: string, args: string[], options: ProcessOptions = {}): TestProcess {
-  const { env, ...rest } = options;
+  const { env, lives, ...rest } = options;
   const child = spawn(command, args, {
     ...rest,
     env: { ...process.env, ...env },
@@ -60,7 +62,7 @@ export function startProcess(command: string, args: string[], options: ProcessOp
     groups.delete(pid);
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
   };
-  atEndOfTest(kill);
+  if (lives !== 'until killed') atEndOfTest(kill);
 
   return {
     pid,

@@ -1,0 +1,12 @@
+export { attemptPrefix, download, upload } from './attempt-files.ts';
+export type { InputFile, Manifest, ManifestFile } from './attempt-files.ts';
+export { folderStore } from './folder-store.ts';
+export { collectGarbage } from './garbage.ts';
+export type { Garbage, GarbageOptions } from './garbage.ts';
+export { ObjectDamaged, ObjectMissing, ObjectRefused, ObjectStoreDown } from './object-errors.ts';
+export type { ListedObject, ObjectStore, StoredObject } from './object-store.ts';
+export { openStore } from './open-store.ts';
+export { loadPayload, payloadReference, storePayload } from './payload.ts';
+export type { PayloadReference } from './payload.ts';
+export { s3Store } from './s3-store.ts';
+export type { S3Options } from './s3-store.ts';
