@@ -37,7 +37,7 @@ type Event = { at: number } & (
   | { what: 'decide'; number: number }
 );
 
-const DEBOUNCE_SECONDS = 0.05;
+const DEBOUNCE_SECONDS = 0.1;
 
 /**
  * A discrete-event simulation of one lane with its scaling: tasks come, wait, run on workers that take `startSeconds` to

@@ -75,7 +75,6 @@ export function initialState(replicas: number): ScalingState {
  * | when | then |
  * | --- | --- |
  * | nothing is there to do for `idleSeconds` | `min` |
- * | nothing is there to do and no worker is there | stay: a rate of the past starts nobody |
  * | the need is larger than what there is | the need, in one step, at once |
  * | the need is at most 0.8 of what there is, for `downSeconds` | the most that was needed in that time |
  * | otherwise | stay |
@@ -179,7 +178,6 @@ function decide({ need: wanted, most, bound, at, emptySince, demand, settings, s
       reason: `${Math.min(min, most)}: nothing to do for ${round(at - emptySince)} s`,
     };
   }
-  if (emptySince !== null && now === 0 && min === 0) return { replicas: 0, low: null, reason: '0: nothing to do' };
   if (need > now) return { replicas: need, low: null, reason: `${need}: ${numbers(demand, settings)}${why}` };
   // A narrower policy holds at once; whoever is busy is not stopped for it.
   if (now > most) {

@@ -1,4 +1,4 @@
-import type { LaneSize, LaneSizes, MeasuredTask } from './attempt-sample.ts';
+import type { LaneSize, LaneSizes, MeasuredTask } from './measure-tasks.ts';
 
 export interface CostModel {
   /**

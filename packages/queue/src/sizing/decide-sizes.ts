@@ -1,4 +1,4 @@
-import { type AttemptSample, bumpedMemory, bumpedTimeout, type LaneSizes } from './attempt-sample.ts';
+import { type AttemptSample, bumpedMemory, bumpedTimeout, type LaneSizes } from './measure-tasks.ts';
 import type { NotYet, SizeProposal } from './propose-sizes.ts';
 import { roundMemory, roundTimeout } from './size-grid.ts';
 

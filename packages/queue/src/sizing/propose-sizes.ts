@@ -1,4 +1,4 @@
-import { type AttemptSample, bumpedMemory, type LaneSizes, type MeasuredTask, measureTasks } from './attempt-sample.ts';
+import { type AttemptSample, bumpedMemory, type LaneSizes, type MeasuredTask, measureTasks } from './measure-tasks.ts';
 import { type CostModel, DEFAULT_COST_MODEL, type ExpectedCost, expectedCost, price, weigh } from './cost-model.ts';
 import { type ReadingFacts, readingOf } from './reading.ts';
 import { cheapestSplit, onePool, percentileSplit, type SearchRules } from './search-sizes.ts';
@@ -102,7 +102,7 @@ export function proposeSizes(samples: readonly AttemptSample[], options: SizingO
   const best = cheapestSplit(tasks, rules);
   const bestCost = priced(best);
   const poolCost = priced(pool);
-  const verdict = bestCost.perTask < poolCost.perTask && bestCost.fallbackShare > 0 ? 'split' : 'one lane';
+  const verdict = bestCost.perTask < poolCost.perTask ? 'split' : 'one lane';
   const sizes = verdict === 'split' ? best : withSpareFallback(pool, options.ceiling);
   const cost = verdict === 'split' ? bestCost : poolCost;
   const against = (other: LaneSizes, margin = rules.margin) =>

@@ -1,4 +1,4 @@
-import type { LaneSize, LaneSizes } from './attempt-sample.ts';
+import type { LaneSize, LaneSizes } from './measure-tasks.ts';
 import type { Comparison, PerType, SampleCount } from './propose-sizes.ts';
 
 export interface ReadingFacts {
@@ -38,8 +38,8 @@ function splitReading({ sizes, fallbackShare, fallbackTimeShare, priceRatio }: R
   const side = fallbackTimeShare < breakEven ? 'below' : 'above';
   const why =
     side === 'below'
-      ? 'so it pays even when each of them fails only at its very end'
-      : 'but the timeout ends them early, so it pays';
+      ? 'so it pays even if each of them fails only at its very end'
+      : 'but they are ended early or run faster there, so it pays';
   return [
     `Normal ${describe(sizes.normal)}, fallback ${describe(sizes.fallback)}.`,
     `${percent(fallbackShare)} of the tasks go to fallback; they hold ${percent(fallbackTimeShare)} of the run time. Break-even ` +

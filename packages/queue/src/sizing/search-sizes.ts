@@ -1,4 +1,4 @@
-import type { LaneSize, LaneSizes, MeasuredTask } from './attempt-sample.ts';
+import type { LaneSizes, MeasuredTask } from './measure-tasks.ts';
 import { type CostModel, expectedCost, fallbackCost, runNormal, runSeconds } from './cost-model.ts';
 import {
   around,
@@ -104,6 +104,9 @@ function gridOf(tasks: readonly MeasuredTask[], rules: SearchRules): Grid {
 }
 
 function search(tasks: readonly MeasuredTask[], grid: Grid, { model, margin }: SearchRules): LaneSizes {
+  const fallbacks = grid.cpus.map((cpu) => {
+    return { cpu, memoryBytes: grid.largest, timeoutSeconds: openTimeout(tasks, cpu, margin) };
+  });
   let best: LaneSizes | null = null;
   let least = Infinity;
   for (const cpu of grid.cpus) {
@@ -111,7 +114,9 @@ function search(tasks: readonly MeasuredTask[], grid: Grid, { model, margin }: S
       for (const memoryBytes of grid.memories) {
         const normal = { cpu, memoryBytes, timeoutSeconds };
         const run = runNormal(tasks, normal, model, margin);
-        for (const fallback of fallbacksFor(tasks, normal, grid, margin)) {
+        for (const roomy of fallbacks) {
+          if (roomy.cpu < cpu) continue;
+          const fallback = { ...roomy, timeoutSeconds: Math.max(timeoutSeconds, roomy.timeoutSeconds) };
           const cost = run.cost + fallbackCost(run.outgrown, fallback, model);
           if (cost > least) continue;
           least = cost;
@@ -122,16 +127,6 @@ function search(tasks: readonly MeasuredTask[], grid: Grid, { model, margin }: S
   }
   if (best === null) throw new Error('there is no size to choose from: give at least one core count and one task');
   return best;
-}
-
-function fallbacksFor(tasks: readonly MeasuredTask[], normal: LaneSize, grid: Grid, margin: number): LaneSize[] {
-  return grid.cpus
-    .filter((cpu) => cpu >= normal.cpu)
-    .map((cpu) => ({
-      cpu,
-      memoryBytes: grid.largest,
-      timeoutSeconds: Math.max(normal.timeoutSeconds, openTimeout(tasks, cpu, margin)),
-    }));
 }
 
 function cheapest<T>(all: readonly T[], cost: (one: T) => number): T {

@@ -1,4 +1,4 @@
-import type { MeasuredTask } from './attempt-sample.ts';
+import type { MeasuredTask } from './measure-tasks.ts';
 import { runSeconds, weigh } from './cost-model.ts';
 
 const MEMORY_STEP = 64 * 1024 * 1024;

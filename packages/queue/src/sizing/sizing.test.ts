@@ -6,7 +6,7 @@ import {
   type LaneSizes,
   type MeasuredTask,
   measureTasks,
-} from './attempt-sample.ts';
+} from './measure-tasks.ts';
 import { type CostModel, DEFAULT_COST_MODEL, expectedCost, runSeconds } from './cost-model.ts';
 import { decideSizes } from './decide-sizes.ts';
 import { type NotYet, proposeSizes, type SizeProposal, type SizingOptions } from './propose-sizes.ts';
@@ -92,9 +92,31 @@ test("the notes' example: 95 % of 5 s, 5 % of 300 s, four times the price, time 
   expect(proposal.sizes.normal).toEqual({ cpu: 1, memoryBytes: GIB, timeoutSeconds: 5 });
   expect(proposal.per1000Tasks).toBeCloseTo(1000 * (0.95 * 5 + 0.05 * 5 + 0.05 * 4 * 300), 6);
   expect(proposal.onePool.savingPercent).toBeCloseTo(17.7, 1);
-  expect(proposal.reading.join('\n')).toMatch(
-    /hold 75.9 % of the run time.*75 %.*above it, but the timeout ends them early/,
-  );
+  expect(proposal.reading.join('\n')).toMatch(/hold 75.9 % of the run time.*75 %.*above it, but they are ended early/);
+});
+
+test('utilisation, cold starts, an early end and a faster fallback lane, by hand', () => {
+  const limits = { ...ROOMY, cpu: 1 };
+  const { tasks } = measureTasks([
+    done(GIB, 10, { limits }),
+    // 4 s of waiting and 20 s of CPU on two cores at most.
+    done(3 * GIB, 14, { limits: { ...ROOMY, cpu: 2 }, cpuSeconds: 20 }),
+    done(3 * GIB, 1, { limits: { ...ROOMY, cpu: 2 }, cpuSeconds: 2 }),
+  ]);
+  const model: CostModel = {
+    prices: { cpuSecond: 2, gibSecond: 1 },
+    utilisation: { normal: 0.5, fallback: 0.8 },
+    coldStart: { share: 0.1, seconds: 5, idleSeconds: 15 },
+    oomAt: 0.25,
+  };
+  const normal = { cpu: 1, memoryBytes: GIB, timeoutSeconds: 20 };
+  const fallback = { cpu: 2, memoryBytes: 4 * GIB, timeoutSeconds: 100 };
+  const cost = expectedCost(tasks, { normal, fallback }, model);
+  const inNormal = ((10 + 0.25 * 24 + 0.25 * 2) * 3) / 0.5;
+  const inFallback = ((14 + 2 + 1 + 2) * 8) / 0.8;
+  expect(cost.perTask).toBeCloseTo((inNormal + inFallback) / 3, 9);
+  expect(cost.fallbackShare).toBeCloseTo(2 / 3, 9);
+  expect(cost.fallbackTimeShare).toBeCloseTo(26 / 36, 9);
 });
 
 test('a split that can only lose: all tasks alike in time, the large ones hold most of it', () => {
@@ -163,6 +185,18 @@ test('an attempt that ran out counts by the later one of its task; without one i
   expect(tasks[1]?.peakBytes).toBe(600 * MIB);
   expect(tasks[2]?.offCpuSeconds).toBe(40);
   expect(bumpedMemory(GIB)).toBeCloseTo(1.2 * GIB, 0);
+});
+
+test('the fallback lane has no fewer cores than the normal one, even for tasks that only wait', () => {
+  const limits = { ...ROOMY, cpu: 4 };
+  const samples = repeated(400, (index) =>
+    index % 20 === 0
+      ? done(4 * GIB, 20, { type: 'upload', limits })
+      : done(GIB, 5, { type: 'render', cpuSeconds: 15, limits }),
+  );
+  const { normal, fallback } = proposed(samples).sizes;
+  expect(normal.cpu).toBeGreaterThanOrEqual(2);
+  expect(fallback.cpu).toBeGreaterThanOrEqual(normal.cpu);
 });
 
 test('too little is known: it says so and proposes nothing', () => {
