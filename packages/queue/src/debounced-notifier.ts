@@ -1,48 +1,63 @@
 import type { Pool } from 'pg';
+import { parseNotification, readyNotification } from './statements/tell.ts';
 
 /** A commit with a notification takes a lock that all of PostgreSQL shares, so a burst of tasks sends few. */
 const PAUSE_MS = 20;
 
 /**
- * Decides which enqueues notify: the first of a kind with its own statement, those within the next 20 ms together, once, at
+ * Decides which enqueues notify: the first of a line with its own statement, those within the next 20 ms together, once, at
  * its end.
  */
 export class DebouncedNotifier {
   readonly #pool: Pool;
   readonly #channel: string;
-  /** Kinds that were notified within the pause: whether they have to be again. */
-  readonly #pauses = new Map<string, 'quiet' | 'owing'>();
+  /** Lines that were notified within the pause: what they have to be told at its end, by priority. */
+  readonly #pauses = new Map<string, Map<number, number>>();
 
   constructor(pool: Pool, channel: string) {
     this.#pool = pool;
     this.#channel = channel;
   }
 
-  /** `now`: notify with the statement that adds the task. `later`: call `owe` when the task is committed. */
-  take(kind: string): 'now' | 'later' {
-    if (this.#pauses.has(kind)) return 'later';
-    this.#pause(kind);
+  /**
+   * `now`: notify with the statement that adds the tasks. `later`: call `owe` when they are committed.
+   *
+   * @param line Kind and lane.
+   */
+  take(line: string): 'now' | 'later' {
+    if (this.#pauses.has(line)) return 'later';
+    this.#pause(line);
     return 'now';
   }
 
-  /** A task of this kind was committed without a notification. A notification before its commit would be for nothing. */
-  owe(kind: string): void {
-    if (this.#pauses.has(kind)) this.#pauses.set(kind, 'owing');
-    else this.#notify(kind);
+  /** Tasks were committed without this notification. One before their commit would be for nothing. */
+  owe(notification: string): void {
+    const news = parseNotification(notification);
+    if (news?.what !== 'ready') return;
+    const line = `${news.kind} ${news.lane}`;
+    const owed = this.#pauses.get(line);
+    if (owed === undefined) return this.#notify(line, [[news.priority, news.position]]);
+    owed.set(news.priority, Math.min(owed.get(news.priority) ?? Infinity, news.position));
   }
 
-  #notify(kind: string): void {
-    this.#pause(kind);
-    // Without it the task is found by the backstop.
-    this.#pool.query('select pg_notify($1, $2)', [this.#channel, `ready ${kind}`]).catch(() => undefined);
+  #notify(line: string, places: Iterable<[number, number]>): void {
+    this.#pause(line);
+    const [kind = '', lane = ''] = line.split(' ');
+    const notifications = [...places].map(([priority, position]) =>
+      readyNotification({ kind, lane, priority, position }),
+    );
+    // Without it the tasks are found by the next sweep.
+    this.#pool
+      .query('select pg_notify($1, news) from unnest($2::text[]) as news', [this.#channel, notifications])
+      .catch(() => undefined);
   }
 
-  #pause(kind: string): void {
-    this.#pauses.set(kind, 'quiet');
+  #pause(line: string): void {
+    this.#pauses.set(line, new Map());
     setTimeout(() => {
-      const owing = this.#pauses.get(kind) === 'owing';
-      this.#pauses.delete(kind);
-      if (owing) this.#notify(kind);
+      const owed = this.#pauses.get(line);
+      this.#pauses.delete(line);
+      if (owed !== undefined && owed.size > 0) this.#notify(line, owed);
     }, PAUSE_MS);
   }
 }

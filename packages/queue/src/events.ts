@@ -1,30 +1,63 @@
 import type { Settlement } from './running-task.ts';
 import type { DeathCause } from './statements/bury.ts';
+import type { Lane } from './statements/lane.ts';
+
+/** Which attempt an event is about. */
+export interface AttemptName {
+  taskId: string;
+  kind: string;
+  lane: Lane;
+  attempt: number;
+}
 
 /** What an operator or a metric may want to know. Nothing depends on somebody listening. */
 export type QueueEvent =
+  /** An attempt finished its task. */
+  | ({ event: 'done'; seconds: number } & AttemptName)
   /** An attempt failed; the task is tried again. */
-  | { event: 'retry'; taskId: string; kind: string; attempt: number; inSeconds: number; error: string }
+  | ({ event: 'retry'; cause: 'error' | 'oom' | 'timeout' | 'crash'; inSeconds: number; error: string } & AttemptName)
+  /** An attempt ran out of memory or time; the task goes to the lane `fallback`. */
+  | ({ event: 'escalated'; cause: 'oom' | 'timeout'; error: string } & AttemptName)
+  /** An attempt was ended from outside; the task goes back at once and has used up nothing. */
+  | ({ event: 'interrupted' } & AttemptName)
+  /** The handler asked to try again later; the task has used up nothing. */
+  | ({ event: 'snoozed'; inSeconds: number } & AttemptName)
   /** A task went to the dead letters. */
-  | { event: 'dead'; taskId: string; kind: string; attempt: number; cause: DeathCause; error: string }
+  | ({ event: 'dead'; cause: DeathCause; error: string } & AttemptName)
   /** The result of an attempt came after the lease was lost and was rejected: another attempt runs, or ran, beside it. */
-  | { event: 'late'; taskId: string; kind: string; attempt: number }
+  | ({ event: 'late' } & AttemptName)
   /** A task of a process that is gone was taken back. */
-  | { event: 'rescued'; taskId: string; kind: string; fate: 'returned' | 'dead' | 'cancelled' }
+  | { event: 'rescued'; taskId: string; kind: string; lane: Lane; fate: 'returned' | 'dead' | 'cancelled' }
   /** This process did not report in time; its tasks went to others. */
   | { event: 'lease-lost'; tasks: number }
   /** The connection broke; nothing is lost, finished tasks are acknowledged when it is back. */
   | { event: 'disconnected'; error: string; retryInMs: number }
   | { event: 'connected' }
+  /**
+   * A session has had a transaction open for so long that PostgreSQL can't clean up behind it; everything gets slower until
+   * it ends. `session` says which one, `query` is what it did last.
+   */
+  | { event: 'transaction-held'; session: number; user: string; application: string; seconds: number; query: string }
   /** A statement failed in a way that waiting does not heal: a bug, or somebody changed the tables. */
   | { event: 'failed'; what: string; error: string };
 
-/** What there is to tell about an attempt that has ended; null for what went as it should. */
-export function eventOf({ task, outcome, verdict, error = '' }: Settlement): QueueEvent | null {
-  const attempt = { taskId: task.id, kind: task.kind, attempt: task.attempts };
+/** What there is to tell about an attempt that has ended. */
+export function eventOf({ task, outcome, verdict, error = '', busySeconds }: Settlement): QueueEvent {
+  const attempt = { taskId: task.id, kind: task.kind, lane: task.lane, attempt: task.attempts };
   if (verdict === 'late') return { event: 'late', ...attempt };
   if (verdict === 'unknown') return { event: 'failed', what: `settling task ${task.id}`, error };
-  if (outcome.kind === 'dead') return { event: 'dead', ...attempt, cause: outcome.cause, error: outcome.error };
-  if (outcome.kind !== 'retry') return null;
-  return { event: 'retry', ...attempt, inSeconds: outcome.seconds, error: outcome.error };
+  switch (outcome.kind) {
+    case 'done':
+      return { event: 'done', ...attempt, seconds: busySeconds };
+    case 'again':
+      return { event: 'retry', ...attempt, cause: outcome.cause, inSeconds: outcome.seconds, error: outcome.error };
+    case 'escalated':
+      return { event: 'escalated', ...attempt, cause: outcome.cause, error: outcome.error };
+    case 'interrupted':
+      return { event: 'interrupted', ...attempt };
+    case 'snoozed':
+      return { event: 'snoozed', ...attempt, inSeconds: outcome.seconds };
+    case 'dead':
+      return { event: 'dead', ...attempt, cause: outcome.cause, error: outcome.error };
+  }
 }

@@ -100,7 +100,7 @@ test('a task that takes its process down again and again ends in the dead letter
   const id = await queue.enqueue(poison, null);
   for (let n = 1; n <= 3; n++) await (await worker(60).catch(() => null))?.exited;
   const last = await worker(60);
-  await last.waitForOutput(/"event":"rescued","taskId":"\d+","kind":"poison","fate":"dead"/);
+  await last.waitForOutput(/"event":"rescued","taskId":"\d+","kind":"poison","lane":"normal","fate":"dead"/);
   const [dead] = await queue.dead({ limit: 1 });
   expect(dead).toMatchObject({ id, cause: 'lost', losses: 3, failures: 0, attempts: 3 });
   expect(dead?.history).toHaveLength(3);
@@ -230,7 +230,7 @@ test('a process whose lease was taken aborts what it runs', async () => {
   await queue.start();
   await queue.enqueue(note, { n: 1 });
   await waitFor(async () => (await queue.counts())['note']?.running === 1, { what: 'the task to run' });
-  await pool.query('delete from slipway_queue.worker');
+  await pool.query('update slipway_queue.worker set gone_at = clock_timestamp()');
   await idle();
   expect(reasons).toEqual(['AbortError: this process did not report in time, so the task was given to another one']);
   await waitFor(() => done.length === 2, { what: 'both attempts to end' });

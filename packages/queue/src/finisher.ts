@@ -1,7 +1,7 @@
-import type { Held, Verdict } from './statements/finish.ts';
+import type { Done, Verdict } from './statements/finish.ts';
 
 interface Waiting {
-  held: Held;
+  held: Done;
   resolve: (verdict: Verdict) => void;
   reject: (error: unknown) => void;
 }
@@ -13,16 +13,16 @@ const BATCH = 500;
  * waits for nobody, and under load a statement carries hundreds.
  */
 export class Finisher {
-  readonly #finish: (held: Held[]) => Promise<Map<string, Verdict>>;
+  readonly #finish: (held: Done[]) => Promise<Map<string, Verdict>>;
   #waiting: Waiting[] = [];
   #busy: 'yes' | 'no' = 'no';
 
   /** @param finish Finishes a batch, and tells the verdict by task id. */
-  constructor(finish: (held: Held[]) => Promise<Map<string, Verdict>>) {
+  constructor(finish: (held: Done[]) => Promise<Map<string, Verdict>>) {
     this.#finish = finish;
   }
 
-  finish(held: Held): Promise<Verdict> {
+  finish(held: Done): Promise<Verdict> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ held, resolve, reject });
       if (this.#busy === 'no') void this.#flush();

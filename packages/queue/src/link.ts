@@ -1,4 +1,5 @@
 import { Client, DatabaseError, type Pool } from 'pg';
+import { prepared, steady } from './prepared.ts';
 import type { Database } from './statements/names.ts';
 
 export interface LinkOptions {
@@ -70,11 +71,29 @@ export class Link implements Database {
     return result;
   }
 
+  /** Statements that belong together, with nothing in between. */
+  transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
+    const result = this.#last.then(async () => {
+      const db: Database = { query: (text, values) => this.#query(text, values) };
+      await db.query('begin');
+      try {
+        const value = await work(db);
+        await db.query('commit');
+        return value;
+      } catch (error) {
+        await db.query('rollback').catch(() => undefined); // the first error is the one to tell
+        throw error;
+      }
+    });
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
   async #query(text: string, values?: unknown[]): ReturnType<Database['query']> {
     const client = this.#client;
     if (client === null) throw new Error('the queue is not connected to PostgreSQL');
     try {
-      return await client.query<Record<string, unknown>>(text, values);
+      return await client.query<Record<string, unknown>>(prepared(text, values));
     } catch (error) {
       // What PostgreSQL refuses leaves the connection whole. The rest does not: it ended, or gave no answer in time.
       if (error instanceof Error && !(error instanceof DatabaseError)) this.#broke(client, error);
@@ -98,7 +117,9 @@ export class Link implements Database {
     });
     try {
       await client.connect();
-      await client.query(`listen "${channel}"`);
+      await client.query(
+        `${steady}; set statement_timeout = ${Math.round(timeoutSeconds * 1_000)}; listen "${channel}"`,
+      );
       await onConnect({ query: (text, values) => client.query<Record<string, unknown>>(text, values) });
     } catch (error) {
       void hangUp(client);

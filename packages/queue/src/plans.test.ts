@@ -2,7 +2,8 @@ import { testDatabase } from '@slipway/testing';
 import type { Pool } from 'pg';
 import { expect, test } from 'vitest';
 import { connectPool, Queue } from './index.ts';
-import { claimTasks } from './statements/claim.ts';
+import { claimFromKeys } from './statements/claim-keys.ts';
+import { claimFromLines } from './statements/claim-line.ts';
 import { finishTasks } from './statements/finish.ts';
 import { type Database, namesIn } from './statements/names.ts';
 
@@ -77,8 +78,13 @@ test.each([
   }
   await insert(pool, many, 'ready', keys);
   const { db, read } = explaining(pool);
-  await claimTasks(db, names, worker, [{ kind: 'note', limit: 20 }]);
-  expect(read().rows).toBeLessThan(20 * 20);
+  const line = { kind: 'note', lane: 'normal', limit: 20 } as const;
+  if (keys === 'none') {
+    await claimFromLines(db, names, worker, [{ ...line, priority: 0, position: 0, upToPriority: 0 }]);
+  } else {
+    await claimFromKeys(db, names, worker, { ...line, after: '', keyConcurrency: 1 });
+  }
+  expect(read().rows).toBeLessThan(20 * 60);
   expect(read().whole.filter((table) => table === 'task')).toEqual([]);
 });
 
@@ -95,7 +101,7 @@ test('finished tasks are found by their ids, whatever else runs and however old 
   await finishTasks(
     db,
     names,
-    rows.map(({ id }) => ({ id, lease: '1' })),
+    rows.map(({ id }) => ({ id, lease: '1', result: null, output: null, effects: 'none' as const })),
     'first',
   );
   expect(read().rows).toBeLessThan(20 * 20);

@@ -1,22 +1,39 @@
 import type { Pool, PoolClient } from 'pg';
 import type { QueueEvent } from './events.ts';
+import type { Lane } from './statements/lane.ts';
 
-export interface EnqueueOptions {
-  /** Write the task in the caller's own transaction, so that it exists exactly when the caller's rows do. */
-  client?: PoolClient;
+/** What there is to say about one task. */
+export interface TaskOptions {
   /** Not before this time (milliseconds since 1970). */
   runAt?: number;
   /** Not before so many seconds from now, by PostgreSQL's clock. Ignored beside `runAt`. */
   delaySeconds?: number;
   /** Smaller is sooner; default 0. */
   priority?: number;
+  /** `fallback`: known to need the big workers from the start. Default `normal`. */
+  lane?: Lane;
   /**
-   * Tasks with the same key, of whatever kind, run one at a time, the oldest of those that are due first. A task that waits
+   * Keys take turns, so that one with many tasks does not hold up the others. Of tasks with the same key, of whatever kind, as many run at
+   * once as the kind's `keyConcurrency` says: by default one, the oldest of those that are due first. A task that waits
    * for its time or its retry lets younger ones pass.
    */
   key?: string;
   /** While a task of this kind with this name waits, another one is not added (the waiting one is returned, with the earlier `runAt`). */
   unique?: string;
+}
+
+export interface EnqueueOptions extends TaskOptions {
+  /** Write the task in the caller's own transaction, so that it exists exactly when the caller's rows do. */
+  client?: PoolClient;
+}
+
+export interface WorkOptions {
+  /** Tasks at once in this process. Default 4. */
+  concurrency?: number;
+  /** Which lane. A kind with a fallback needs a handler for each, in this process or another. Default `normal`. */
+  lane?: Lane;
+  /** Seconds after which the attempt's signal aborts, and the attempt has run out of time unless it still returns. Default: never. */
+  timeoutSeconds?: number;
 }
 
 export interface QueueOptions {

@@ -99,8 +99,8 @@ test('refuses a payload that does not match, and buries one that was stored by s
   queue.work(note, async () => undefined);
   await queue.start();
   const id = await queue.enqueue(note, { text: 'soon broken' }, { delaySeconds: 3600 });
-  await pool.query(`update slipway_queue.task set payload = '{"text": 7}', state = 'ready' where id = $1`, [id]);
-  await queue.enqueue(note, { text: 'wakes the queue' });
+  await pool.query(`update slipway_queue.task set payload = '{"text": 7}', run_at = now() where id = $1`, [id]);
+  await pool.query(`notify slipway_queue_task, 'scheduled 0'`);
   const [dead] = await waitFor(async () => nonEmpty(await queue.dead({ kind: 'note', limit: 10 })), {
     what: 'a dead letter',
   });
@@ -187,7 +187,7 @@ test('a delayed task is not handled before its time, and at its time without bei
   const runAt = Date.now() + 400;
   await queue.enqueue(note, { text: 'at' }, { runAt });
   await queue.enqueue(note, { text: 'in' }, { delaySeconds: 0.2 });
-  expect((await queue.counts())['note']).toEqual({ scheduled: 2, ready: 0, running: 0, dead: 0 });
+  expect((await queue.counts())['note']).toEqual({ scheduled: 2, blocked: 0, ready: 0, running: 0, dead: 0 });
   await waitFor(() => times.length === 2, { what: 'both tasks' });
   expect(times[1]).toBeGreaterThanOrEqual(runAt - 5);
   expect(times[1]).toBeLessThan(runAt + 1_000);
@@ -383,13 +383,13 @@ test('an idle queue makes one statement per heartbeat and no other', async () =>
   queue.work(note, async () => undefined);
   await queue.start();
   await queue.enqueue(note, { text: 'x' });
-  await gone(queue);
+  await waitFor(async () => (await queue.tally())[0]?.done === 1, { what: 'the task to be done and counted' });
   const statements: string[] = [];
   const send = vi.spyOn(Client.prototype, 'query'); // every statement of this process, also those of the pool
   onTestFinished(() => send.mockRestore());
   const beats = () => statements.filter((text) => text.includes('heartbeat_at')).length;
   const look = () => {
-    for (const [first] of send.mock.calls.splice(0)) statements.push(first);
+    for (const [first] of send.mock.calls.splice(0)) statements.push(JSON.stringify(first));
     return beats() >= 3;
   };
   // What the last task left to do may still come; from the second heartbeat on nothing may.

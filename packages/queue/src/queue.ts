@@ -1,28 +1,28 @@
 import path from 'node:path';
-import type { Pool } from 'pg';
-import type { Handler } from './attempt.ts';
-import { describeError, isPassing, messageOf, sqlState } from './connection-errors.ts';
+import type { Pool, PoolClient } from 'pg';
+import { DatabaseSource } from './database-source.ts';
 import { DebouncedNotifier } from './debounced-notifier.ts';
-import { DueTimer } from './due-timer.ts';
 import { eventOf, type QueueEvent } from './events.ts';
-import { Link } from './link.ts';
 import { migrate } from './migrate.ts';
-import type { EnqueueOptions, QueueOptions } from './queue-options.ts';
-import { type Registration, RunningTask } from './running-task.ts';
-import { Settler } from './settler.ts';
+import type { EnqueueOptions, QueueOptions, TaskOptions, WorkOptions } from './queue-options.ts';
+import type { Settlement } from './running-task.ts';
 import { cancelTask } from './statements/cancel.ts';
-import { type Claimed, claimTasks } from './statements/claim.ts';
 import { countTasks, type KindCounts } from './statements/counts.ts';
 import { type DeadTask, listDead, redriveTask } from './statements/dead.ts';
-import { insertTask } from './statements/enqueue.ts';
-import { type Database, type Names, namesIn, UNIQUE_VIOLATION } from './statements/names.ts';
-import { promoteDue } from './statements/promote.ts';
+import { type Enqueued, insertTasks, type NewTask } from './statements/enqueue.ts';
+import { housekeep } from './statements/housekeep.ts';
+import type { Lane } from './statements/lane.ts';
+import { type Names, namesIn } from './statements/names.ts';
+import { readTally, type Tallied, type TallyRow } from './statements/tally.ts';
+import { readyNotification } from './statements/tell.ts';
+import { Tally } from './tally.ts';
 import type { TaskKind } from './task-kind.ts';
-import { within } from './within.ts';
-import { WorkerLease } from './worker-lease.ts';
+import { Worker } from './worker.ts';
+import type { Handler } from './attempt.ts';
+import { isPassing, messageOf } from './connection-errors.ts';
 
-const BACKSTOP_MS = 30_000; // for a notification that got lost
-const TROUBLE_RETRY_MS = 1_000;
+/** Tasks that one statement adds. */
+const CHUNK = 1_000;
 
 /**
  * Durable tasks on PostgreSQL, at least once.
@@ -30,6 +30,7 @@ const TROUBLE_RETRY_MS = 1_000;
  * | state of a task | meaning | leaves it by |
  * | --- | --- | --- |
  * | scheduled | its time has not come (`runAt`, back-off, snooze) | promote -> ready; cancel -> gone |
+ * | blocked   | waits for the last of its batch                   | the end of that -> ready; cancel -> gone |
  * | ready     | may be claimed                                    | claim -> running; cancel -> gone |
  * | running   | leased to a worker process                        | finish -> gone; release -> ready or scheduled; bury -> dead; rescue -> ready or dead |
  * | dead      | in the dead letters, with its history             | redrive -> ready |
@@ -37,48 +38,46 @@ const TROUBLE_RETRY_MS = 1_000;
  * Each arrow is one statement in `statements/`. Every arrow out of `running` names the lease, which grows each time, so that
  * only the worker that holds the task moves it.
  *
- * What wakes a queue: a notification (`enqueue`, a freed key, a task given back), the time of the next scheduled task, a slot
- * that became free, and a look every 30 s for what a lost notification hid. Apart from it, idling costs one statement a heartbeat.
+ * What happens to a task: `insertTasks` adds it; a {@link DatabaseSource} claims it for the {@link Worker} of some process, which runs it
+ * and hands its outcome back; the source's settler writes that down. What a dead process held is taken back by the others.
  */
 export class Queue {
   readonly #pool: Pool;
   readonly #names: Names;
-  readonly #lease: WorkerLease;
-  readonly #leaseSeconds: number;
   readonly #emit: (event: QueueEvent) => void;
-  readonly #registrations = new Map<string, Registration>();
-  readonly #running = new Map<string, RunningTask>();
   readonly #notifier: DebouncedNotifier;
-  readonly #settler: Settler;
-  readonly #link: Link;
-  readonly #due = new DueTimer(() => void this.#promote());
-  #phase: 'idle' | 'started' | 'stopping' = 'idle';
-  #timers: NodeJS.Timeout[] = [];
-  #wanted: 'claim' | 'nothing' = 'nothing';
-  #claimer: 'idle' | 'busy' = 'idle';
-  #claiming: Promise<void> = Promise.resolve();
-  #stopped: Promise<void> | null = null;
+  readonly #tally: Tally;
+  readonly #source: DatabaseSource;
+  readonly #worker: Worker;
+  #phase: 'idle' | 'started' = 'idle';
+  #starting: Promise<void> = Promise.resolve();
+  #stopping: Promise<void> | null = null;
 
   constructor(options: QueueOptions) {
     this.#pool = options.pool;
     this.#names = namesIn(options.schema ?? 'slipway_queue');
-    this.#leaseSeconds = options.leaseSeconds ?? 15;
     this.#emit = options.onEvent ?? (() => undefined);
-    this.#lease = new WorkerLease({
-      names: this.#names,
-      leaseSeconds: this.#leaseSeconds,
-      emit: this.#emit,
-      onLost: () => this.#lostLease(),
-    });
     this.#notifier = new DebouncedNotifier(this.#pool, this.#names.channel);
-    this.#settler = new Settler(this.#pool, this.#names);
-    this.#link = new Link({
+    this.#tally = new Tally(this.#pool, this.#names);
+    this.#source = new DatabaseSource({
       pool: this.#pool,
-      channel: this.#names.channel,
-      timeoutSeconds: Math.max(2, this.#leaseSeconds / 2),
-      onConnect: (db) => this.#connected(db),
-      onNotification: (payload) => this.#notified(payload),
-      onBroken: (error, retryInMs) => this.#emit({ event: 'disconnected', error: describeError(error), retryInMs }),
+      names: this.#names,
+      leaseSeconds: options.leaseSeconds ?? 15,
+      emit: this.#emit,
+      onRescued: (task) => {
+        this.#tally.count(task.kind, task.lane, 'lost');
+        if (task.fate === 'dead') this.#tally.count(task.kind, task.lane, 'dead');
+        const { id: taskId, ...rest } = task;
+        this.#emit({ event: 'rescued', taskId, ...rest });
+      },
+      housekeeping: (db) => housekeep(db, this.#names),
+    });
+    this.#worker = new Worker({
+      source: this.#source,
+      onSettled: (settlement) => this.#settled(settlement),
+      onTrouble: (what, error) => {
+        if (!isPassing(error)) this.#emit({ event: 'failed', what, error: messageOf(error) });
+      },
     });
   }
 
@@ -92,22 +91,29 @@ export class Queue {
 
   /** Begins to work on tasks. @throws when PostgreSQL can't be reached now; later it is waited for. */
   async start(): Promise<void> {
-    await this.#stopped;
-    if (this.#phase !== 'idle') return;
+    await this.#stopping;
+    if (this.#phase !== 'idle') return this.#starting;
     this.#phase = 'started';
-    this.#stopped = null;
+    this.#starting = this.#startNow();
+    return this.#starting;
+  }
+
+  async #startNow(): Promise<void> {
     try {
-      await this.#link.start();
+      await this.#source.start({
+        onWork: () => this.#worker.wake(),
+        onCancelled: (taskId) => this.#worker.abort(taskId, 'cancelled'),
+        onLost: () => {
+          this.#emit({ event: 'lease-lost', tasks: this.#worker.held().length });
+          this.#worker.abortAll('lease-lost');
+        },
+        running: () => this.#worker.held(),
+      });
     } catch (error) {
       this.#phase = 'idle';
       throw error;
     }
-    if (!this.#isStarted()) return; // stopped meanwhile
-    this.#timers = [
-      setInterval(() => void this.#beat(), (this.#leaseSeconds * 1_000) / 3),
-      setInterval(() => void this.#promote().then(() => this.#wake()), BACKSTOP_MS),
-    ];
-    this.#wake();
+    this.#worker.start();
   }
 
   /**
@@ -116,22 +122,19 @@ export class Queue {
    */
   async stop(options: { graceSeconds?: number } = {}): Promise<void> {
     if (this.#phase === 'idle') return;
-    this.#phase = 'stopping';
-    this.#stopped ??= this.#stopNow(options.graceSeconds ?? 10).finally(() => (this.#phase = 'idle'));
-    return this.#stopped;
+    this.#stopping ??= this.#stopNow(options.graceSeconds ?? 10).finally(() => {
+      this.#phase = 'idle';
+      this.#stopping = null;
+    });
+    return this.#stopping;
   }
 
   async #stopNow(graceSeconds: number): Promise<void> {
-    await this.#claiming;
-    for (const task of this.#running.values()) task.abort('stopping');
-    await within(graceSeconds, Promise.all([...this.#running.values()].map(({ settled }) => settled)));
-    await within(5, Promise.all([...this.#running.values()].map((task) => task.interrupt())));
-    this.#settler.giveUp(); // without PostgreSQL the rest is taken back when our lease has run out
-    for (const timer of this.#timers) clearInterval(timer);
-    this.#due.clear();
-    if (this.#link.state === 'open') await within(5, this.#lease.giveBack(this.#link));
-    await within(5, this.#link.stop());
-    this.#settler.reopen();
+    await this.#starting.catch(() => undefined);
+    await this.#worker.stop(graceSeconds);
+    this.#source.giveUp();
+    await this.#tally.flush();
+    await this.#source.stop();
   }
 
   /**
@@ -140,41 +143,85 @@ export class Queue {
    * @throws {ZodError} when the payload does not match the kind.
    */
   async enqueue<P>(kind: TaskKind<P>, payload: P, options: EnqueueOptions = {}): Promise<string> {
-    await kind.payload.parseAsync(payload);
-    const { client } = options;
-    // In the caller's transaction only its commit may tell; and the moment when a task is due is told for each. Of tasks that
-    // are ready at once, one notification in a while is enough.
-    const ownNotification = client !== undefined || options.runAt !== undefined || options.delaySeconds !== undefined;
-    const notify = ownNotification ? 'now' : this.#notifier.take(kind.name);
-    const task = await insertTask(client ?? this.#pool, this.#names, {
-      kind: kind.name,
-      payload,
-      runAt: options.runAt ?? null,
-      delaySeconds: options.delaySeconds ?? 0,
-      priority: options.priority ?? 0,
-      key: options.key ?? null,
-      unique: options.unique ?? null,
-      lossesAllowed: kind.losses,
-      notify,
-    });
-    if (notify === 'later') this.#notifier.owe(kind.name);
-    if (client === undefined) {
-      if (task.state === 'ready') this.#wake();
-      else this.#promoteIn(task.dueInMs);
-    }
-    return task.id;
+    const { client, ...task } = options;
+    const [added] = await this.#enqueue(kind, [{ ...task, payload }], client);
+    if (added === undefined) throw new Error('a task was added and has no id');
+    return added;
   }
 
-  /** Registers the handler of a kind, before or after `start`. @throws {Error} when the kind has one. */
-  work<P>(kind: TaskKind<P>, handler: Handler<P>, options: { concurrency?: number } = {}): void {
-    if (this.#registrations.has(kind.name)) throw new Error(`the kind of task '${kind.name}' has a handler already`);
-    this.#registrations.set(kind.name, {
+  /**
+   * Adds many tasks, a thousand with each statement, and returns their ids in the same order. Without a `client` it can
+   * fail in the middle: what was added before stays. With one, all exist when the caller's transaction commits.
+   *
+   * @throws {ZodError} when a payload does not match the kind; nothing is added then.
+   */
+  async enqueueMany<P>(
+    kind: TaskKind<P>,
+    tasks: readonly ({ payload: P } & TaskOptions)[],
+    options: { client?: PoolClient } = {},
+  ): Promise<string[]> {
+    return this.#enqueue(kind, tasks, options.client);
+  }
+
+  async #enqueue<P>(
+    kind: TaskKind<P>,
+    tasks: readonly ({ payload: P } & TaskOptions)[],
+    client: PoolClient | undefined,
+  ): Promise<string[]> {
+    for (const { payload } of tasks) {
+      const checked = kind.payload.safeParse(payload);
+      if (!checked.success) throw checked.error;
+    }
+    const ids: string[] = [];
+    for (const chunk of chunksOf(tasks)) ids.push(...(await this.#insert(kind, chunk, client)));
+    return ids;
+  }
+
+  async #insert<P>(
+    kind: TaskKind<P>,
+    tasks: readonly ({ payload: P } & TaskOptions)[],
+    client: PoolClient | undefined,
+  ): Promise<string[]> {
+    const lane = tasks[0]?.lane ?? 'normal';
+    // In the caller's transaction only its commit may tell; and the moment when a task is due is told for each. Of tasks that
+    // are ready at once, one notification in a while is enough.
+    const plain = client === undefined && tasks.every(isReadyLine);
+    const notify = plain ? this.#notifier.take(`${kind.name} ${lane}`) : 'now';
+    const added = await insertTasks(
+      client ?? this.#pool,
+      this.#names,
+      {
+        kind: kind.name,
+        lane,
+        lossesAllowed: kind.losses,
+        keepSeconds: kind.keepSeconds,
+        trace: null,
+        batchId: null,
+        state: 'by-time',
+        notify,
+      },
+      tasks.map(newTask),
+    );
+    this.#tally.count(kind.name, lane, 'enqueued', added.length);
+    if (client === undefined) for (const news of newsOf(kind.name, lane, tasks, added)) this.#tell(news, notify);
+    return added.map(({ id }) => id);
+  }
+
+  /** Registers the handler of a kind and lane, before or after `start`. @throws {Error} when there is one. */
+  work<P>(kind: TaskKind<P>, handler: Handler<P>, options: WorkOptions = {}): void {
+    this.#worker.register({
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the payload is checked by this very kind before the handler sees it
-      ...({ kind, handler } as unknown as Pick<Registration, 'kind' | 'handler'>),
+      ...({ kind, handler } as unknown as { kind: TaskKind<unknown>; handler: Handler<unknown> }),
+      lane: options.lane ?? 'normal',
       concurrency: options.concurrency ?? 4,
-      running: 0,
+      timeoutSeconds: options.timeoutSeconds ?? null,
+      open: async (stored) => stored,
     });
-    this.#wake();
+  }
+
+  /** Changes how many tasks of a kind and lane run at once in this process. What runs goes on. */
+  resize(kind: string, lane: Lane, concurrency: number): void {
+    this.#worker.resize(kind, lane, concurrency);
   }
 
   /** Deletes a waiting task; aborts a running one, which is gone when its handler ends. False: there is none with this id. */
@@ -192,112 +239,101 @@ export class Queue {
     return redriveTask(this.#pool, this.#names, taskId);
   }
 
-  /** How many tasks there are, by kind and state. */
+  /** How many tasks there are, by kind and state: counted one by one, which takes a while for many. */
   counts(): Promise<Record<string, KindCounts>> {
     return countTasks(this.#pool, this.#names);
   }
 
-  async #connected(db: Database): Promise<void> {
-    await this.#lease.take(db);
-    this.#emit({ event: 'connected' });
-    // The link is open in a moment, with this turn of the event loop's work done.
-    setImmediate(() => {
-      void this.#beat();
-      void this.#promote();
-      this.#wake();
-    });
+  /** What happened since the beginning, by kind and lane; the last two seconds may be missing. */
+  async tally(): Promise<TallyRow[]> {
+    await this.#tally.flush();
+    return readTally(this.#pool, this.#names);
   }
 
-  #notified(payload: string): void {
-    const [word = '', value = ''] = payload.split(' ');
-    if (word === 'ready' && this.#registrations.has(value)) this.#wake();
-    if (word === 'scheduled') this.#promoteIn(Number(value));
-    if (word === 'cancel') this.#running.get(value)?.abort('cancelled');
+  #tell(news: string, notify: 'now' | 'later'): void {
+    if (notify === 'later') this.#notifier.owe(news);
+    this.#source.told(news);
   }
 
-  async #beat(): Promise<void> {
-    await this.#tolerate('the heartbeat', async () => {
-      const cancelled = await this.#lease.renew(this.#link);
-      for (const id of cancelled) this.#running.get(id)?.abort('cancelled');
-    });
-  }
-
-  #lostLease(): void {
-    this.#emit({ event: 'lease-lost', tasks: this.#running.size });
-    for (const task of this.#running.values()) task.abort('lease-lost');
-  }
-
-  #promoteIn(milliseconds: number): void {
-    if (this.#phase === 'started') this.#due.in(milliseconds);
-  }
-
-  async #promote(): Promise<void> {
-    await this.#tolerate('looking for tasks that are due', async () => {
-      const { nextInMs } = await promoteDue(this.#link, this.#names); // its notifications wake us as well
-      if (nextInMs !== null) this.#promoteIn(nextInMs);
-    });
-  }
-
-  /** Claims as much as there are free slots for; asked again meanwhile, once more. */
-  #wake(): void {
-    this.#wanted = 'claim';
-    if (this.#claimer === 'idle') this.#claiming = this.#claimAll();
-  }
-
-  async #claimAll(): Promise<void> {
-    this.#claimer = 'busy';
-    while (this.#mayClaim()) {
-      this.#wanted = 'nothing';
-      const wanted = [...this.#registrations.values()]
-        .map(({ kind, concurrency, running }) => ({ kind: kind.name, limit: concurrency - running }))
-        .filter(({ limit }) => limit > 0);
-      if (wanted.length > 0) await this.#tolerate('claiming tasks', () => this.#claim(wanted));
+  #settled(settlement: Settlement): void {
+    const { task, outcome, busySeconds, verdict } = settlement;
+    const event = eventOf(settlement);
+    if (verdict === 'done') {
+      const count = (what: Tallied, by = 1) => this.#tally.count(task.kind, task.lane, what, by);
+      count('started');
+      count('busy_seconds', busySeconds);
+      count('waited_seconds', task.waitedSeconds);
+      for (const what of talliedFor(outcome)) count(what);
     }
-    // Not a moment later than the last look at `#wanted`: a call in between would wake nobody.
-    this.#claimer = 'idle';
+    this.#emit(event);
   }
+}
 
-  async #claim(wanted: { kind: string; limit: number }[]): Promise<void> {
-    const lease = this.#lease.id;
-    const claimed = await claimTasks(this.#link, this.#names, lease, wanted);
-    // Lost in between: what was claimed under it is rescued like the rest.
-    if (lease === this.#lease.id) for (const task of claimed) this.#run(task);
+function talliedFor(outcome: Settlement['outcome']): Tallied[] {
+  switch (outcome.kind) {
+    case 'done':
+    case 'interrupted':
+    case 'snoozed':
+      return [outcome.kind];
+    case 'again':
+      return [countersOf[outcome.cause]];
+    case 'escalated':
+      return [countersOf[outcome.cause], 'escalated'];
+    case 'dead':
+      if (outcome.cause === 'crashed') return ['crashes', 'dead'];
+      if (outcome.cause === 'out-of-memory') return ['ooms', 'dead'];
+      return [outcome.cause === 'timed-out' ? 'timeouts' : 'errors', 'dead'];
   }
+}
 
-  #isStarted(): boolean {
-    return this.#phase === 'started';
-  }
+const countersOf = { error: 'errors', crash: 'crashes', oom: 'ooms', timeout: 'timeouts' } as const;
 
-  #mayClaim(): boolean {
-    return this.#wanted === 'claim' && this.#isStarted() && this.#link.state === 'open';
-  }
+function isReadyLine({ key, runAt, delaySeconds }: TaskOptions): boolean {
+  return key === undefined && runAt === undefined && delaySeconds === undefined;
+}
 
-  #run(claimed: Claimed): void {
-    const registration = this.#registrations.get(claimed.kind);
-    if (registration === undefined) return;
-    registration.running += 1;
-    const task = new RunningTask(claimed, registration, this.#settler);
-    this.#running.set(claimed.id, task);
-    void task.settled.then((settlement) => {
-      registration.running -= 1;
-      if (this.#running.get(claimed.id) === task) this.#running.delete(claimed.id);
-      const event = eventOf(settlement);
-      if (event !== null) this.#emit(event);
-      if ('seconds' in settlement.outcome) this.#promoteIn(settlement.outcome.seconds * 1_000);
-      this.#wake();
-    });
-  }
+function newTask({ payload, runAt, delaySeconds, priority, key, unique }: { payload: unknown } & TaskOptions): NewTask {
+  return {
+    payload,
+    ...(runAt !== undefined && { runAt }),
+    ...(delaySeconds !== undefined && { delay: delaySeconds }),
+    ...(priority !== undefined && { priority }),
+    ...(key !== undefined && { key }),
+    ...(unique !== undefined && { unique }),
+  };
+}
 
-  /** Background work never rejects: what passes is tried again after the reconnect, the rest is reported and tried again in a while. */
-  async #tolerate(what: string, work: () => Promise<void>): Promise<void> {
-    if (this.#link.state !== 'open') return;
-    try {
-      await work();
-    } catch (error) {
-      if (sqlState(error) === UNIQUE_VIOLATION) return this.#wake(); // two claims of one key met
-      if (!isPassing(error)) this.#emit({ event: 'failed', what, error: messageOf(error) });
-      // With the link down this does nothing, and its reconnect wakes us.
-      setTimeout(() => this.#wake(), TROUBLE_RETRY_MS).unref();
+/** At most a thousand with one lane each, none of which has the unique name of another. */
+function* chunksOf<T extends TaskOptions>(tasks: readonly T[]): Generator<T[]> {
+  let chunk: T[] = [];
+  let names = new Set<string>();
+  for (const task of tasks) {
+    const clash = task.unique !== undefined && names.has(task.unique);
+    if (
+      chunk.length === CHUNK ||
+      clash ||
+      (chunk[0] !== undefined && (chunk[0].lane ?? 'normal') !== (task.lane ?? 'normal'))
+    ) {
+      yield chunk;
+      chunk = [];
+      names = new Set();
     }
+    chunk.push(task);
+    if (task.unique !== undefined) names.add(task.unique);
   }
+  if (chunk.length > 0) yield chunk;
+}
+
+/** What a statement that added tasks tells, once for each line. */
+function newsOf(kind: string, lane: Lane, tasks: readonly TaskOptions[], added: readonly Enqueued[]): Set<string> {
+  const news = new Set<string>();
+  const first = new Map<number, number>();
+  for (const [index, { state, position, dueInMs }] of added.entries()) {
+    const { key, priority = 0 } = tasks[index] ?? {};
+    if (state === 'scheduled') news.add(`scheduled ${dueInMs}`);
+    else if (key !== undefined) news.add(`keyed ${kind} ${lane}`);
+    else first.set(priority, Math.min(first.get(priority) ?? Infinity, position));
+  }
+  for (const [priority, position] of first) news.add(readyNotification({ kind, lane, priority, position }));
+  return news;
 }

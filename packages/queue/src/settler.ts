@@ -1,12 +1,11 @@
-import type { Pool } from 'pg';
 import { describeError, isPassing, sqlState } from './connection-errors.ts';
 import { Finisher } from './finisher.ts';
 import type { Outcome } from './outcome.ts';
 import { buryTask } from './statements/bury.ts';
-import type { Claimed } from './statements/claim.ts';
-import { finishTasks, type Verdict } from './statements/finish.ts';
-import { type Names, UNIQUE_VIOLATION } from './statements/names.ts';
-import { type HistoryEntry, type Release, releaseTask } from './statements/release.ts';
+import type { Claimed } from './statements/claimed.ts';
+import { type Done, finishTasks, type Verdict } from './statements/finish.ts';
+import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
+import { type EndCause, type HistoryEntry, type Release, releaseTask } from './statements/release.ts';
 
 /** `unknown`: it could not be written; the task is taken back when the lease has run out. */
 export interface Settled {
@@ -22,16 +21,16 @@ const LAST_RETRY_MS = 2_000;
  * lease is still ours then.
  */
 export class Settler {
-  readonly #pool: Pool;
+  readonly #db: Database;
   readonly #names: Names;
   readonly #finisher: Finisher;
   #over = new AbortController();
 
-  constructor(pool: Pool, names: Names) {
-    this.#pool = pool;
+  constructor(db: Database, names: Names) {
+    this.#db = db;
     this.#names = names;
     this.#finisher = new Finisher((held) =>
-      this.#untilReachable((certainty) => finishTasks(this.#pool, this.#names, held, certainty)),
+      this.#untilReachable((certainty) => finishTasks(this.#db, this.#names, held, certainty)),
     );
   }
 
@@ -54,25 +53,41 @@ export class Settler {
   }
 
   async #write(task: Claimed, outcome: Outcome): Promise<Verdict> {
-    if (outcome.kind === 'done') return this.#finisher.finish(task);
-    if (outcome.kind === 'dead') {
-      const death = { cause: outcome.cause, entry: entry(task, outcome.error) };
-      return this.#untilReachable(() => buryTask(this.#pool, this.#names, task, death));
+    switch (outcome.kind) {
+      case 'done':
+        return this.#finisher.finish(doneOf(task, outcome));
+      case 'dead': {
+        const death = { cause: outcome.cause, entry: entry(task, causeOfDeath(outcome.cause), outcome.error) };
+        return this.#untilReachable(() => buryTask(this.#db, this.#names, task, death));
+      }
+      case 'escalated':
+        return this.#release(task, {
+          seconds: 0,
+          counts: outcome.cause,
+          lane: 'fallback',
+          history: entry(task, outcome.cause, outcome.error),
+        });
+      case 'again':
+        return this.#release(task, {
+          seconds: outcome.seconds,
+          counts: outcome.cause,
+          lane: task.lane,
+          history: entry(task, outcome.cause, outcome.error),
+        });
+      case 'interrupted':
+        return this.#release(task, { seconds: 0, counts: 'interrupted', lane: task.lane, history: null });
+      case 'snoozed':
+        return this.#release(task, { seconds: outcome.seconds, counts: null, lane: task.lane, history: null });
     }
-    return this.#release(task, {
-      seconds: outcome.kind === 'interrupted' ? 0 : outcome.seconds,
-      counts: outcome.kind === 'retry' ? 'failure' : outcome.kind === 'interrupted' ? 'interruption' : 'nothing',
-      history: outcome.kind === 'retry' ? entry(task, outcome.error) : null,
-    });
   }
 
   #release(task: Claimed, release: Omit<Release, 'name'>): Promise<Verdict> {
     return this.#untilReachable(async () => {
       try {
-        return await releaseTask(this.#pool, this.#names, task, { ...release, name: 'restore' });
+        return await releaseTask(this.#db, this.#names, task, { ...release, name: 'restore' });
       } catch (error) {
         if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
-        return releaseTask(this.#pool, this.#names, task, { ...release, name: 'drop' });
+        return releaseTask(this.#db, this.#names, task, { ...release, name: 'drop' });
       }
     });
   }
@@ -92,8 +107,27 @@ export class Settler {
   }
 }
 
-function entry(task: Claimed, message: string): HistoryEntry {
-  return { attempt: task.attempts, at: new Date().toISOString(), cause: 'error', message };
+/** Results of whole batches are kept for the task that closes them. */
+function doneOf(task: Claimed, { result, output }: { result: unknown; output: unknown }): Done {
+  const kept = task.keepSeconds > 0 || task.batchId !== null;
+  return {
+    id: task.id,
+    lease: task.lease,
+    result: kept && result !== undefined ? JSON.stringify(result) : null,
+    output: kept && output !== undefined ? JSON.stringify(output) : null,
+    effects: kept || task.key !== null ? 'some' : 'none',
+  };
+}
+
+function causeOfDeath(cause: Extract<Outcome, { kind: 'dead' }>['cause']): EndCause {
+  if (cause === 'crashed') return 'crash';
+  if (cause === 'out-of-memory') return 'oom';
+  if (cause === 'timed-out') return 'timeout';
+  return 'error';
+}
+
+function entry(task: Claimed, cause: EndCause, message: string): HistoryEntry {
+  return { attempt: task.attempts, lane: task.lane, at: new Date().toISOString(), cause, message };
 }
 
 function pauseUnlessOver(milliseconds: number, over: AbortSignal): Promise<void> {

@@ -1,17 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { sqlState } from './connection-errors.ts';
-import type { QueueEvent } from './events.ts';
 import { isGone, proveThisProcess } from './host.ts';
-import { beat, registerWorker, removeWorkers } from './statements/beat.ts';
+import { beat, forgetWorkers, markGone, registerWorker } from './statements/beat.ts';
 import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
-import { rescueTasks } from './statements/rescue.ts';
+import { type Rescued, rescueTasks } from './statements/rescue.ts';
 
 export interface WorkerLeaseOptions {
   names: Names;
   leaseSeconds: number;
-  emit: (event: QueueEvent) => void;
   /** This process was given up: what it runs belongs to others now. Called before it takes a new lease, under which it may get the same tasks again. */
   onLost: () => void;
+  /** Ids of the tasks that this process runs. */
+  running: () => readonly string[];
+  /** A task of a worker that is gone was taken back. */
+  onRescued: (task: Rescued) => void;
 }
 
 /**
@@ -48,19 +50,23 @@ export class WorkerLease {
    * @returns Ids of tasks of this process that were cancelled.
    */
   async renew(db: Database): Promise<string[]> {
-    const { lease, cancelled, neighbours, orphans } = await beat(db, this.#names, {
+    const { lease, cancelled, neighbours, gone } = await beat(db, this.#names, {
       workerId: this.#id,
       host: this.#proof?.host ?? null,
       leaseSeconds: this.#options.leaseSeconds,
+      running: this.#options.running(),
     });
     if (lease === 'lost') {
       this.#renounce();
       this.#options.onLost();
       await this.take(db);
     }
-    const gone = neighbours.filter(({ pid, processStart }) => isGone(pid, processStart)).map(({ id }) => id);
-    if (gone.length > 0) await removeWorkers(db, this.#names, gone);
-    if (gone.length > 0 || orphans === 'some') await this.#rescue(db);
+    const proven = neighbours.filter(({ pid, processStart }) => isGone(pid, processStart)).map(({ id }) => id);
+    if (proven.length > 0) await markGone(db, this.#names, proven);
+    if (proven.length > 0 || gone === 'some') {
+      await this.#rescue(db);
+      await forgetWorkers(db, this.#names, this.#options.leaseSeconds);
+    }
     return cancelled;
   }
 
@@ -68,7 +74,9 @@ export class WorkerLease {
   async giveBack(db: Database): Promise<void> {
     const id = this.#id;
     this.#renounce();
-    await removeWorkers(db, this.#names, [id]).catch(() => undefined);
+    // What it still holds (a handler outlasted the grace and could not be given back) is rescued by the others.
+    await markGone(db, this.#names, [id]).catch(() => undefined);
+    await forgetWorkers(db, this.#names, 0).catch(() => undefined);
   }
 
   #renounce(): void {
@@ -81,7 +89,7 @@ export class WorkerLease {
       if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
       return rescueTasks(db, this.#names, 'drop');
     });
-    for (const { id, kind, fate } of rescued) this.#options.emit({ event: 'rescued', taskId: id, kind, fate });
+    for (const task of rescued) this.#options.onRescued(task);
     if (rescued.length > 0) await this.#rescue(db);
   }
 }

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 
 /**
  * What the kernel says about processes, read from /proc (see proc(5)). A look at one process is synchronous: the files live in memory,
@@ -25,12 +25,8 @@ const pageBytes = 4096;
 
 /** @returns null when there is no such process. */
 export function readStat(pid: number): ProcessStat | null {
-  let text: string;
-  try {
-    text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  } catch {
-    return null;
-  }
+  const text = readStatFile(pid);
+  if (text === null) return null;
   // The second field is the program's name in brackets and may itself hold spaces and brackets.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return {
@@ -44,6 +40,26 @@ export function readStat(pid: number): ProcessStat | null {
     cpuSeconds: (Number(fields[11]) + Number(fields[12]) + Number(fields[13]) + Number(fields[14])) / ticksPerSecond,
     residentBytes: Number(fields[21]) * pageBytes,
   };
+}
+
+/** More than the longest of these files: 52 numbers and a name of at most 64 bytes. */
+const statBuffer = Buffer.alloc(2048);
+
+/** Looks at all processes are many, and this is most of what they cost: one buffer for all, and no question for the size, which is 0 anyway. */
+function readStatFile(pid: number): string | null {
+  let file: number;
+  try {
+    file = openSync(`/proc/${pid}/stat`, 'r');
+  } catch {
+    return null;
+  }
+  try {
+    return statBuffer.latin1Slice(0, readSync(file, statBuffer, 0, statBuffer.length, 0));
+  } catch {
+    return null; // ended meanwhile
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** True when exactly this process runs; a zombie has ended, it only waits to be reaped. */

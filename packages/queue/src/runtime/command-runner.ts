@@ -170,7 +170,6 @@ export class CommandRunner {
 
   async #attempt(task: AttemptTask, control: AttemptControl, on: Supervision): Promise<AttemptReport> {
     const began = performance.now();
-    await fillAttemptFolder(task.folder, task.payload);
     const { end, usage, result } = await this.#work(task, control, on);
     const report = { end, usage: { ...usage, wallSeconds: (performance.now() - began) / 1000 }, result };
     if (end.kind !== 'done' || result !== undefined) return report;
@@ -189,6 +188,7 @@ export class CommandRunner {
   ): Promise<{ end: AttemptEnd; usage: TreeUsage; result?: unknown }> {
     const kept = this.#kept;
     if (kept === null) {
+      await fillAttemptFolder(task.folder, task.payload);
       const { againSeconds = 60 } = this.#options;
       return await runOnce(task, this.#options.limits[task.lane], { ...this.#options, againSeconds }, control, on);
     }

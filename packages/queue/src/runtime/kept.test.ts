@@ -11,8 +11,8 @@ const mebibyte = 1024 * 1024;
 
 /** A program that does what its payload says. */
 const program = `
-import { DiscardTask, serveTasks, TryAgain } from '${child}';
-import { closeSync, writeFileSync, writeSync } from 'node:fs';
+  import { DiscardTask, serveTasks, TryAgain } from '${child}';
+  import { closeSync, writeFileSync, writeSync } from 'node:fs';
 const kept = [];
 function writeAll(text) {
   while (text !== '') {

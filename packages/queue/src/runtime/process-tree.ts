@@ -168,7 +168,9 @@ export class ProcessTree {
     if (this.#stopping === null) {
       this.#cgroup?.kill();
       const leader = { pid: this.pid, startTime: this.#startTime };
-      if (await this.#on.watch.hasMembers(this.#mark.value)) await killLeftovers(this.#mark, leader);
+      // A cgroup knows without a look at all processes.
+      const isEmpty = this.#cgroup !== null || !(await this.#on.watch.hasMembers(this.#mark.value));
+      if (!isEmpty) await killLeftovers(this.#mark, leader);
     } else await this.#stopping;
     await within(drainedWithin, this.#streamsEnded);
     for (const stream of this.#child.stdio) stream?.destroy();

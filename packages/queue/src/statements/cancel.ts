@@ -1,4 +1,6 @@
+import { endInBatch } from './batch.ts';
 import { type Database, type Names } from './names.ts';
+import { tellReady } from './tell.ts';
 
 /**
  * Deletes a task that waits; marks one that runs and tells the process that runs it. False: there is no such task (any more).
@@ -8,12 +10,18 @@ export async function cancelTask(db: Database, names: Names, taskId: string): Pr
     `with target as (
        select id, state from ${names.task} where id = $1 for update
      ), deleted as (
-       delete from ${names.task} as task using target where task.id = target.id and target.state <> 'running' returning task.id
+       delete from ${names.task} as task using target where task.id = target.id and target.state <> 'running'
+       returning task.id, task.kind, task.lane, task.batch_id
      ), marked as (
        update ${names.task} as task set cancelled = true from target
        where task.id = target.id and target.state = 'running' returning task.id
+     ), ${endInBatch(names, 'deleted', `'cancelled'`)}, told as (
+       ${tellReady('fanned', '$2')}
+     ), counted as (
+       insert into ${names.tally} as tally (kind, lane, cancelled) select kind, lane, 1 from deleted
+       on conflict (kind, lane) do update set cancelled = tally.cancelled + 1
      )
-     select (select count(*) from deleted) + (select count(pg_notify($2, 'cancel ' || id)) from marked) as found`,
+     select (select count(*) from deleted) + (select count(pg_notify($2, 'cancel ' || id)) from marked) as found, (select told from told) as told`,
     [taskId, names.channel],
   );
   return Number(rows[0]?.['found']) > 0;

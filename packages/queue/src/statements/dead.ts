@@ -1,11 +1,14 @@
 import type { DeathCause } from './bury.ts';
 import { type Database, type Names } from './names.ts';
+import type { Lane } from './lane.ts';
 import type { HistoryEntry } from './release.ts';
+import { tellReady } from './tell.ts';
 
 /** A task that ended in the dead letters. */
 export interface DeadTask {
   id: string;
   kind: string;
+  lane: Lane;
   payload: unknown;
   key: string | null;
   cause: DeathCause;
@@ -15,6 +18,9 @@ export interface DeadTask {
   failures: number;
   interruptions: number;
   losses: number;
+  crashes: number;
+  ooms: number;
+  timeouts: number;
   /** How its attempts failed or were lost, oldest first, the last 20. */
   history: HistoryEntry[];
   createdAt: Date;
@@ -28,7 +34,7 @@ export async function listDead(
   filter: { kind: string | null; limit: number },
 ): Promise<DeadTask[]> {
   const { rows } = await db.query(
-    `select id::text, kind, payload, key, cause, error, attempts, failures, interruptions, losses, history,
+    `select id::text, kind, lane, payload, key, cause, error, attempts, failures, interruptions, losses, crashes, ooms, timeouts, history,
        created_at as "createdAt", died_at as "diedAt"
      from ${names.dead} where $1::text is null or kind = $1
      order by died_at desc, id desc limit $2`,
@@ -38,19 +44,24 @@ export async function listDead(
   return rows as unknown as DeadTask[];
 }
 
-/** Makes a dead task ready again with all its retries; its history stays. False: there is no such dead task. */
+/**
+ * Makes a dead task ready again with all its retries, in the lane it died in; its history stays. It counts no more in the
+ * batch it was added with, which has gone on without it. False: there is no such dead task.
+ */
 export async function redriveTask(db: Database, names: Names, taskId: string): Promise<boolean> {
   const { rows } = await db.query(
     `with risen as (
        delete from ${names.dead} where id = $1 returning *
      ), added as (
-       insert into ${names.task} (id, kind, payload, state, run_at, priority, key, unique_name, lease, attempts, interruptions, losses_allowed, history, created_at)
+       insert into ${names.task} (id, kind, lane, payload, state, run_at, priority, key, unique_name, lease, attempts, interruptions,
+         losses_allowed, keep_seconds, trace, history, created_at)
        overriding system value
-       select id, kind, payload, 'ready', clock_timestamp(), priority, key, unique_name, lease + 1, attempts, interruptions, losses_allowed, history, created_at
+       select id, kind, lane, payload, 'ready', clock_timestamp(), priority, key, unique_name, lease + 1, attempts, interruptions,
+         losses_allowed, keep_seconds, trace, history, created_at
        from risen
-       returning kind
+       returning kind, lane, key, priority, position
      )
-     select count(pg_notify($2, 'ready ' || kind)) as added from added`,
+     select (select count(*) from added) as added, (${tellReady('added', '$2')})`,
     [taskId, names.channel],
   );
   return Number(rows[0]?.['added']) > 0;

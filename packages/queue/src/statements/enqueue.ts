@@ -1,63 +1,113 @@
+import type { Lane } from './lane.ts';
 import { type Database, type Names } from './names.ts';
 
-export interface NewTask {
+/** What all tasks of one call share. */
+export interface NewTasks {
   kind: string;
-  payload: unknown;
-  /** Milliseconds since 1970; null: see `delaySeconds`. */
-  runAt: number | null;
-  delaySeconds: number;
-  priority: number;
-  key: string | null;
-  unique: string | null;
+  lane: Lane;
   lossesAllowed: number;
+  keepSeconds: number;
+  /** W3C traceparent. */
+  trace: string | null;
+  batchId: string | null;
+  state: 'by-time' | 'blocked';
   notify: 'now' | 'later';
+}
+
+export interface NewTask {
+  payload: unknown;
+  /** Milliseconds since 1970; absent: see `delay`. */
+  runAt?: number;
+  /** Seconds. */
+  delay?: number;
+  priority?: number;
+  key?: string;
+  /** At most once in a call. */
+  unique?: string;
 }
 
 export interface Enqueued {
   id: string;
-  state: 'scheduled' | 'ready';
+  state: 'scheduled' | 'ready' | 'blocked';
+  position: number;
   /** Milliseconds until it is due, 0 when it is. */
   dueInMs: number;
 }
 
 /**
- * Adds a task, or finds the waiting one with the same unique name, which then takes the earlier time and the more urgent
+ * Adds tasks in their order, or finds those that wait under the same unique names, which then take the earlier time and the more urgent
  * priority of both. Concurrent calls meet in the unique index, so that one adds and the others find.
+ *
+ * They travel as one array for each column; of a column that no task has, the array is empty.
  */
-export async function insertTask(db: Database, names: Names, task: NewTask): Promise<Enqueued> {
+export async function insertTasks(
+  db: Database,
+  names: Names,
+  all: NewTasks,
+  tasks: readonly NewTask[],
+): Promise<Enqueued[]> {
   const { rows } = await db.query(
-    `with wanted as (
-       select coalesce(to_timestamp($3::float8 / 1000), clock_timestamp() + $4::float8 * interval '1 second') as at
-     ), added as (
-       insert into ${names.task} as task (kind, payload, state, run_at, priority, key, unique_name, waits_as, losses_allowed)
-       select $1, $2::jsonb, case when at <= clock_timestamp() then 'ready' else 'scheduled' end, at, $5, $6, $7, $7, $8 from wanted
+    `with added as (
+       insert into ${names.task} as task
+         (id, position, kind, lane, losses_allowed, keep_seconds, trace, batch_id, payload, state, run_at, priority, key, unique_name, waits_as)
+       overriding system value
+       select number, number, $1, $2, $3, $4, $5, $6::bigint, payload::json,
+         case when $7 then 'blocked' when at <= clock_timestamp() then 'ready' else 'scheduled' end,
+         at, coalesce(priority, 0), key, "unique", "unique"
+       from (
+         select item.*, nextval(${names.position}) as number, case
+           when "runAt" is not null then to_timestamp("runAt" / 1000)
+           when delay is not null then clock_timestamp() + delay * interval '1 second'
+           else statement_timestamp() end as at
+         from unnest($8::text[], $11::float8[], $12::float8[], $13::int[], $14::text[], $15::text[])
+           as item (payload, "runAt", delay, priority, key, "unique")
+       ) as item
        on conflict (kind, waits_as) where waits_as is not null do update set
          run_at = least(task.run_at, excluded.run_at),
          priority = least(task.priority, excluded.priority),
          state = case when task.state = 'ready' or excluded.state = 'ready' then 'ready' else 'scheduled' end
-       returning id, kind, state, greatest(0, ceil(extract(epoch from run_at - clock_timestamp()) * 1000))::float8 as "dueInMs"
+       returning id, kind, lane, key, priority, position, state,
+         greatest(0, ceil(extract(epoch from run_at - clock_timestamp()) * 1000))::float8 as due
+     ), told as (
+       select case when state = 'scheduled' then 'scheduled ' || min(due)
+         when key is not null then concat_ws(' ', 'keyed', kind, lane)
+         else concat_ws(' ', 'ready', kind, lane, priority, min(position)) end as news
+       from added where state <> 'blocked' and $9
+       group by state, kind, lane, key is not null, key, case when key is null then priority end, priority
      )
-     select id, state, "dueInMs",
-       case when $9 then pg_notify($10, case state when 'ready' then 'ready ' || kind else 'scheduled ' || "dueInMs" end) end
+     select array_agg(id) as ids, array_agg(left(state, 1)) as states, array_agg(position) as positions, array_agg(due) as due,
+       (select count(pg_notify($10, news)) from (select distinct news from told) as distinct_news) as told
      from added`,
     [
-      task.kind,
-      JSON.stringify(task.payload ?? null),
-      task.runAt,
-      task.delaySeconds,
-      task.priority,
-      task.key,
-      task.unique,
-      task.lossesAllowed,
-      task.notify === 'now',
+      all.kind,
+      all.lane,
+      all.lossesAllowed,
+      all.keepSeconds,
+      all.trace,
+      all.batchId,
+      all.state === 'blocked',
+      tasks.map(({ payload }) => JSON.stringify(payload ?? null)),
+      all.notify === 'now',
       names.channel,
+      column(tasks, ({ runAt }) => runAt),
+      column(tasks, ({ delay }) => delay),
+      column(tasks, ({ priority }) => priority),
+      column(tasks, ({ key }) => key),
+      column(tasks, ({ unique }) => unique),
     ],
   );
-  const row = rows[0];
-  if (row === undefined) throw new Error('PostgreSQL added a task, but did not return it');
-  return {
-    id: String(row['id']),
-    state: row['state'] === 'ready' ? 'ready' : 'scheduled',
-    dueInMs: Number(row['dueInMs']),
-  };
+  const { ids, states, positions, due } = rows[0] ?? {};
+  if (!Array.isArray(ids) || !Array.isArray(states) || !Array.isArray(positions) || !Array.isArray(due)) {
+    throw new Error('PostgreSQL added tasks, but did not return them');
+  }
+  return ids.map((id, index) => ({
+    id: String(id),
+    state: states[index] === 'r' ? 'ready' : states[index] === 's' ? 'scheduled' : 'blocked',
+    position: Number(positions[index]),
+    dueInMs: Number(due[index]),
+  }));
+}
+
+function column<T>(tasks: readonly NewTask[], value: (task: NewTask) => T | undefined): (T | null)[] {
+  return tasks.some((task) => value(task) !== undefined) ? tasks.map((task) => value(task) ?? null) : [];
 }

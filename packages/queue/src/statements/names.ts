@@ -8,7 +8,17 @@ export interface Names {
   schema: string;
   task: string;
   dead: string;
+  done: string;
   worker: string;
+  batch: string;
+  batchResult: string;
+  cron: string;
+  rate: string;
+  tally: string;
+  usage: string;
+  lane: string;
+  /** Sequence of ids and places in line. */
+  position: string;
   channel: string;
 }
 
@@ -21,7 +31,16 @@ export function namesIn(schema: string): Names {
     schema,
     task: `"${schema}".task`,
     dead: `"${schema}".dead_task`,
+    done: `"${schema}".done_task`,
     worker: `"${schema}".worker`,
+    batch: `"${schema}".batch`,
+    batchResult: `"${schema}".batch_result`,
+    cron: `"${schema}".cron`,
+    rate: `"${schema}".rate`,
+    tally: `"${schema}".tally`,
+    usage: `"${schema}".attempt_usage`,
+    lane: `"${schema}".lane`,
+    position: `'"${schema}".task_id_seq'`,
     channel: `${schema}_task`,
   };
 }

@@ -1,0 +1,46 @@
+import type { Outcome } from './outcome.ts';
+import type { Rate } from './rate.ts';
+import type { Settled } from './settler.ts';
+import type { Claimed } from './statements/claimed.ts';
+import type { Lane } from './statements/lane.ts';
+
+/** What a worker process has free, for one kind and lane. */
+export interface Wanted {
+  kind: string;
+  lane: Lane;
+  limit: number;
+  /** How many tasks of one key may run at once; null: any number. */
+  keyConcurrency: number | null;
+  rate: Rate | null;
+  keyRate: Rate | null;
+}
+
+/** What a source calls. */
+export interface SourceListener {
+  /** There may be something to claim. */
+  onWork: () => void;
+  onCancelled: (taskId: string) => void;
+  /** All leases are lost: others have, or will have, the tasks. */
+  onLost: () => void;
+  /** Ids of the tasks that run here: asked at each heartbeat. */
+  running: () => readonly string[];
+}
+
+/** Where a worker gets its tasks from: PostgreSQL itself, or a control plane before it. */
+export interface Source {
+  /** `closed`: there is no connection; what is claimed now would fail. */
+  readonly state: 'open' | 'closed';
+  /** @throws when the first connect fails; later ones are tried again for as long as it takes. */
+  start(listener: SourceListener): Promise<void>;
+  /** Leases tasks; less than there may be at once, never more than wanted. Calls `onWork` when more may be had. @throws on faults. */
+  claim(wanted: readonly Wanted[]): Promise<Claimed[]>;
+  /** Gives back tasks that were claimed and not begun. Never rejects: what can't be written is taken back with the lease. */
+  unclaim(tasks: readonly Claimed[]): Promise<void>;
+  /** Writes what became of a task, and tries again while there is no connection. Never rejects. */
+  settle(task: Claimed, outcome: Outcome): Promise<Settled>;
+  /** Tells how far a running task is; the last word within a second is written. */
+  progress(task: Claimed, value: unknown): void;
+  /** Nothing is tried again from now on. */
+  giveUp(): void;
+  stop(): Promise<void>;
+}

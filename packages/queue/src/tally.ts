@@ -1,0 +1,44 @@
+import type { Lane } from './statements/lane.ts';
+import type { Database, Names } from './statements/names.ts';
+import { addToTally, type Tallied, type TallyCounts } from './statements/tally.ts';
+
+const EVERY_MS = 2_000;
+
+/**
+ * Counts what happens in this process, and adds it to what all processes counted every two seconds in which there was something. What a
+ * process counted in its last two seconds dies with it when it is killed: the counts are for rates, not for books.
+ */
+export class Tally {
+  readonly #db: Database;
+  readonly #names: Names;
+  #counts = new Map<string, Partial<TallyCounts> & { kind: string; lane: Lane }>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(db: Database, names: Names) {
+    this.#db = db;
+    this.#names = names;
+  }
+
+  count(kind: string, lane: Lane, what: Tallied, by = 1): void {
+    const name = `${kind} ${lane}`;
+    const counts = this.#counts.get(name) ?? { kind, lane };
+    counts[what] = (counts[what] ?? 0) + by;
+    this.#counts.set(name, counts);
+    this.#timer ??= setTimeout(() => void this.flush(), EVERY_MS).unref();
+  }
+
+  /** Never rejects: without PostgreSQL the counts are kept for the next time. */
+  async flush(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const counts = this.#counts;
+    this.#counts = new Map();
+    if (counts.size === 0) return;
+    await addToTally(this.#db, this.#names, [...counts.values()]).catch(() => {
+      for (const { kind, lane, ...numbers } of counts.values()) {
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of a Partial<TallyCounts>
+        for (const [what, by] of Object.entries(numbers)) this.count(kind, lane, what as Tallied, by);
+      }
+    });
+  }
+}

@@ -1,0 +1,199 @@
+import type { AbortCause } from './attempt.ts';
+import { LocalBuffer } from './local-buffer.ts';
+import { type Registration, RunningTask, type Settlement } from './running-task.ts';
+import type { Source, Wanted } from './source.ts';
+import type { Claimed } from './statements/claimed.ts';
+import type { Lane } from './statements/lane.ts';
+import { within } from './within.ts';
+
+const TROUBLE_RETRY_MS = 1_000;
+/** With more ends than that to be written, slots are kept until they are. */
+const MOST_UNWRITTEN = 1_000;
+
+export interface WorkerOptions {
+  source: Source;
+  onSettled: (settlement: Settlement) => void;
+  onTrouble: (what: string, error: unknown) => void;
+}
+
+/** One handler's slots. */
+interface Slots extends Registration {
+  running: number;
+  /** Claimed and not begun. */
+  buffer: LocalBuffer;
+}
+
+/**
+ * The slots of one process: claims tasks for those that are free, runs them, and reports how they ended. It does not know
+ * where tasks are kept; that is its source's business.
+ *
+ * | phase | meaning | leaves it by |
+ * | --- | --- | --- |
+ * | idle     | claims nothing | start |
+ * | started  | claims whenever a slot is free and the source says that there may be work | stop |
+ * | stopping | claims nothing, begins nothing; gives back what has not begun, waits for what runs | the end of stop -> idle |
+ */
+export class Worker {
+  readonly #source: Source;
+  readonly #options: WorkerOptions;
+  readonly #slots = new Map<string, Slots>();
+  readonly #running = new Map<string, RunningTask>();
+  #phase: 'idle' | 'started' | 'stopping' = 'idle';
+  #wanted: 'claim' | 'nothing' = 'nothing';
+  #claimer: 'idle' | 'busy' = 'idle';
+  #claiming: Promise<void> = Promise.resolve();
+  /** Handlers that have ended and whose outcome is not written yet. */
+  #unwritten = 0;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.#source = options.source;
+  }
+
+  /** Registers a handler. @throws {Error} when its kind and lane have one. */
+  register(registration: Registration): void {
+    const name = nameOf(registration.kind.name, registration.lane);
+    if (this.#slots.has(name)) {
+      throw new Error(
+        `the kind of task '${registration.kind.name}' has a handler already for the lane ${registration.lane}`,
+      );
+    }
+    this.#slots.set(name, {
+      ...registration,
+      running: 0,
+      buffer: new LocalBuffer(registration.concurrency, bufferFor(registration)),
+    });
+    this.wake();
+  }
+
+  /** Changes how many tasks of a kind and lane run at once; 0: no new ones begin. */
+  resize(kind: string, lane: Lane, concurrency: number): void {
+    const slots = this.#slots.get(nameOf(kind, lane));
+    if (slots === undefined) return;
+    slots.concurrency = concurrency;
+    slots.buffer.resize(concurrency);
+    this.wake();
+  }
+
+  handles(kind: string, lane: string): boolean {
+    return this.#slots.has(nameOf(kind, lane));
+  }
+
+  /** Ids of all tasks that are leased to this process. */
+  held(): string[] {
+    return [...this.#running.keys(), ...[...this.#slots.values()].flatMap(({ buffer }) => buffer.ids())];
+  }
+
+  start(): void {
+    this.#phase = 'started';
+    this.wake();
+  }
+
+  /**
+   * Claims nothing more, gives back what has not begun, aborts the signal of every running attempt, waits up to `graceSeconds` until
+   * they have ended, and gives the others back at once, without using up a retry.
+   */
+  async stop(graceSeconds: number): Promise<void> {
+    this.#phase = 'stopping';
+    await this.#claiming;
+    const unbegun = [...this.#slots.values()].flatMap(({ buffer }) => buffer.drain());
+    if (unbegun.length > 0) await within(5, this.#source.unclaim(unbegun));
+    this.abortAll('stopping');
+    await within(graceSeconds, Promise.all([...this.#running.values()].map(({ settled }) => settled)));
+    await within(5, Promise.all([...this.#running.values()].map((task) => task.interrupt())));
+    this.#phase = 'idle';
+  }
+
+  abort(taskId: string, cause: AbortCause): void {
+    this.#running.get(taskId)?.abort(cause);
+  }
+
+  /** What has not begun is forgotten when the leases are lost: others have it. */
+  abortAll(cause: AbortCause): void {
+    if (cause === 'lease-lost') for (const { buffer } of this.#slots.values()) buffer.drain();
+    for (const task of this.#running.values()) task.abort(cause);
+  }
+
+  /** Claims as much as there are free slots for; asked again meanwhile, once more. */
+  wake(): void {
+    this.#wanted = 'claim';
+    if (this.#claimer === 'idle') this.#claiming = this.#claimAll();
+  }
+
+  async #claimAll(): Promise<void> {
+    this.#claimer = 'busy';
+    while (this.#mayClaim()) {
+      this.#wanted = 'nothing';
+      const wanted = [...this.#slots.values()].map(wantedBy).filter(({ limit }) => limit > 0);
+      if (wanted.length > 0) await this.#claim(wanted);
+    }
+    // Not a moment later than the last look at `#wanted`: a call in between would wake nobody.
+    this.#claimer = 'idle';
+  }
+
+  #mayClaim(): boolean {
+    return this.#wanted === 'claim' && this.#phase === 'started' && this.#source.state === 'open';
+  }
+
+  async #claim(wanted: Wanted[]): Promise<void> {
+    try {
+      const claimed = await this.#source.claim(wanted);
+      for (const task of claimed) this.#slots.get(nameOf(task.kind, task.lane))?.buffer.add(task);
+      // After a claim that got nothing, only news lead to another one.
+      if (claimed.length > 0) this.#wanted = 'claim';
+      for (const slots of this.#slots.values()) this.#fill(slots);
+    } catch (error) {
+      this.#options.onTrouble('claiming tasks', error);
+      // With the connection down this does nothing, and its return wakes us.
+      setTimeout(() => this.wake(), TROUBLE_RETRY_MS).unref();
+    }
+  }
+
+  #fill(slots: Slots): void {
+    while (this.#phase === 'started' && slots.running < slots.concurrency) {
+      const task = slots.buffer.take();
+      if (task === null) break;
+      this.#begin(task, slots);
+    }
+  }
+
+  #begin(claimed: Claimed, slots: Slots): void {
+    slots.running += 1;
+    const task = new RunningTask(claimed, slots, this.#source);
+    this.#running.set(claimed.id, task);
+    void task.settled.then((settlement) => {
+      this.#unwritten -= 1;
+      if (this.#running.get(claimed.id) === task) this.#running.delete(claimed.id);
+      this.#options.onSettled(settlement);
+    });
+    void task.ended.then(async (seconds) => {
+      slots.buffer.learned(seconds);
+      this.#unwritten += 1;
+      // The next one begins while the end of this one is being written: many are written at once.
+      if (this.#unwritten > MOST_UNWRITTEN) await task.settled;
+      slots.running -= 1;
+      this.#fill(slots);
+      if (wantedBy(slots).limit > 0) this.wake();
+    });
+  }
+}
+
+/** What is limited by rate must not be claimed long before it starts. */
+function bufferFor({ kind }: Registration): 'learned' | 'none' {
+  return kind.rate === null && kind.keyRate === null ? 'learned' : 'none';
+}
+
+function nameOf(kind: string, lane: string): string {
+  return `${kind} ${lane}`;
+}
+
+function wantedBy({ kind, lane, concurrency, running, buffer }: Slots): Wanted {
+  return {
+    kind: kind.name,
+    lane,
+    limit: Math.max(0, concurrency - running - buffer.size) + buffer.wants(),
+    keyConcurrency: kind.keyConcurrency,
+    rate: kind.rate,
+    keyRate: kind.keyRate,
+  };
+}
