@@ -112,11 +112,13 @@ export function objectStoreConformance(name: string, setup: () => Promise<Confor
       const prefix = fresh();
       const [anew, over] = [`${prefix}/new`, `${prefix}/over`];
       await store.put(over, Buffer.from('old'));
+      const all = await keysOf('');
       const bodies = [heldBody(20 * MEBIBYTE), heldBody(20 * MEBIBYTE)] as const;
       const puts = Promise.all([store.put(anew, bodies[0].body), store.put(over, bodies[1].body)]);
       await Promise.all(bodies.map(({ reached }) => reached));
       expect(await store.get(anew)).toBeNull();
       expect(await keysOf(prefix)).toEqual([over]);
+      expect(await keysOf('')).toEqual(all);
       expect(await text(await found(over))).toBe('old');
       for (const { release } of bodies) release();
       await puts;
@@ -150,27 +152,28 @@ export function objectStoreConformance(name: string, setup: () => Promise<Confor
 
     test('puts and deletes next to each other do not disturb each other', async () => {
       const prefix = fresh();
-      const many = Array.from({ length: 40 }, (_, index) => `${prefix}/deep/folder/${index % 4}/${index}`);
+      const keys = Array.from({ length: 40 }, (_, index) => `${prefix}/deep/folder/${index + 10}`);
       await Promise.all(
-        many.map(async (key, index) => {
+        keys.map(async (key, index) => {
           await store.put(key, Buffer.from(key));
           if (index % 2 === 0) await store.delete([key]);
         }),
       );
-      expect(await keysOf(prefix)).toEqual(many.filter((_, index) => index % 2 === 1).toSorted());
+      expect(await keysOf(prefix)).toEqual(keys.filter((_, index) => index % 2 === 1));
     });
 
     test.for([1, 20])(
       'kill -9 of a process that has put %i MiB leaves nothing visible, and its room can be freed',
       async (mebibytes) => {
         const key = fresh();
+        const all = await keysOf('');
         const writer = startProcess(process.execPath, [client, made.url, 'hold', key, String(mebibytes)], {
           env: made.variables,
         });
         await writer.waitForOutput(/^holds$/m);
         await writer.kill();
         expect(await store.get(key)).toBeNull();
-        expect(await keysOf(key)).toEqual([]);
+        expect(await keysOf('')).toEqual(all);
         expect(await store.discardUnfinished(Date.now() - 3_600_000)).toBe(0); // too young: it could be alive
         await store.discardUnfinished(Date.now() + 3_600_000);
         expect(await store.discardUnfinished(Date.now() + 3_600_000)).toBe(0);
