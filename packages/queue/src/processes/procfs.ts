@@ -54,7 +54,7 @@ function readStatFile(pid: number): string | null {
     return null;
   }
   try {
-    return statBuffer.latin1Slice(0, readSync(file, statBuffer, 0, statBuffer.length, 0));
+    return statBuffer.toString('latin1', 0, readSync(file, statBuffer, 0, statBuffer.length, 0));
   } catch {
     return null; // ended meanwhile
   } finally {

@@ -106,7 +106,7 @@ export class TreeWatch {
 
   forget(id: string): void {
     this.#trees.delete(id);
-    if (this.#trees.size === 0) this.stop();
+    if (this.#trees.size === 0) clearTimeout(this.#timer);
   }
 
   stop(): void {
