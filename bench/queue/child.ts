@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type ContenderName, payloadOf, type Producer, sharedNow } from './contender.ts';
 import { contenders } from './contenders.ts';
-import { Tally } from './tally.ts';
+import { type Handled, Tally } from './tally.ts';
 
 /**
  * One contender in one role, in a process of its own: `child.ts CONTENDER ROLE SERVER`. Its parent tells it what to do by message and gets an answer to each.
@@ -29,19 +29,6 @@ export interface Answers {
   work: null;
   handled: Handled;
   'stop-working': Handled;
-}
-
-export interface Handled {
-  tasks: number;
-  /** Times that a task was handled again. */
-  again: number;
-  /** When the first handler started: milliseconds of the shared clock. */
-  beganAt: number;
-  /** From then to the last one's end. */
-  seconds: number;
-  /** From before a task was added until its handler started, of the first tasks. */
-  latencies: number[];
-  cpuSeconds: number;
 }
 
 if (import.meta.main) {

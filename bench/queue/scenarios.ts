@@ -1,8 +1,8 @@
-import type { Handled } from './child.ts';
 import { progress, round3 } from '../measure.ts';
 import { type ContenderName, sharedNow } from './contender.ts';
 import { Part } from './part.ts';
 import type { Servers } from './servers.ts';
+import type { Handled } from './tally.ts';
 
 const PER_CALL = 1_000;
 const CONNECTIONS = 2;

@@ -1,7 +1,19 @@
 import { type Payload, sharedNow } from './contender.ts';
-import type { Handled } from './child.ts';
 
 const LATENCIES = 1_000;
+
+export interface Handled {
+  tasks: number;
+  /** Times that a task was handled again. */
+  again: number;
+  /** When the first handler started: milliseconds of the shared clock. */
+  beganAt: number;
+  /** From then to the last one's end. */
+  seconds: number;
+  /** From before a task was added until its handler started, of the first tasks. */
+  latencies: number[];
+  cpuSeconds: number;
+}
 
 /** What was handled in this process, by number. */
 export class Tally {
