@@ -27,5 +27,12 @@ export function proveThisProcess(): HostProof | null {
 
 /** True only on proof. Call it for processes of this host. */
 export function isGone(pid: number, processStart: string): boolean {
-  return !isRunning(pid, Number(processStart));
+  if (readStat(pid) !== null) return !isRunning(pid, Number(processStart));
+  // That it can't be read proves nothing: this process may have too many files open.
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ESRCH';
+  }
 }

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, lstat, mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isGone, proveThisProcess, type HostProof } from '../host.ts';
 
 /** Where one attempt finds its input and leaves its output. */
 export interface AttemptFolder {
@@ -14,13 +16,16 @@ export interface AttemptFolder {
   progress: string;
 }
 
+const nameStart = 'attempt-';
+const ownProof = proveThisProcess();
+
 /** Bytes; results are small, files go into the output folder. */
 export const largestResult = 64 * 1024;
 
-/** Makes a new folder below `base`, which is made when it is missing. */
+/** Makes a new folder below `base`, which is made when it is missing. Its name says which process made it. */
 export async function makeAttemptFolder(base: string): Promise<AttemptFolder> {
   await mkdir(base, { recursive: true });
-  const path = await mkdtemp(join(base, 'attempt-'));
+  const path = await mkdtemp(join(base, `${nameStart}${ownProof === null ? '' : ownerPart(ownProof)}-`));
   const folder = {
     path,
     input: join(path, 'input'),
@@ -36,6 +41,25 @@ export async function makeAttemptFolder(base: string): Promise<AttemptFolder> {
 export async function fillAttemptFolder(folder: AttemptFolder, payload: unknown): Promise<void> {
   await writeFile(folder.payload, JSON.stringify(payload ?? null));
   await writeFile(folder.progress, '');
+}
+
+/** Removes the folders of processes that are gone, e.g. killed, by proof: same computer, same pid namespace. Others are let be. */
+export async function removeAbandonedFolders(base: string): Promise<void> {
+  if (ownProof === null) return;
+  const own = new RegExp(`^${nameStart}${hostPart(ownProof)}\\.(\\d+)\\.(\\d+)-`);
+  for (const name of await readdir(base).catch(() => [])) {
+    const [, pid, processStart] = own.exec(name) ?? [];
+    if (pid === undefined || processStart === undefined || !isGone(Number(pid), processStart)) continue;
+    await removeFolder(join(base, name)).catch(() => undefined); // tried again at the next start
+  }
+}
+
+function ownerPart(proof: HostProof): string {
+  return `${hostPart(proof)}.${proof.pid}.${proof.processStart}`;
+}
+
+function hostPart({ host }: HostProof): string {
+  return createHash('sha256').update(host).digest('hex').slice(0, 16);
 }
 
 /**
@@ -88,11 +112,15 @@ async function checkPlain(file: Awaited<ReturnType<typeof open>>): Promise<{ siz
 
 /** Removes an attempt's folder. Links in it are removed, never followed; folders the program closed for us are opened first. */
 export async function disposeAttemptFolder(folder: AttemptFolder): Promise<void> {
+  await removeFolder(folder.path);
+}
+
+async function removeFolder(path: string): Promise<void> {
   try {
-    await rm(folder.path, { recursive: true, force: true });
+    await rm(path, { recursive: true, force: true });
   } catch {
-    await openFolders(folder.path);
-    await rm(folder.path, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 });
+    await openFolders(path);
+    await rm(path, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 });
   }
 }
 

@@ -6,6 +6,7 @@ import {
   disposeAttemptFolder,
   fillAttemptFolder,
   makeAttemptFolder,
+  removeAbandonedFolders,
   readResult,
   type AttemptFolder,
 } from './attempt-folder.ts';
@@ -89,6 +90,7 @@ export class CommandRunner {
     const options = this.#options;
     const cgroups = options.cgroups === undefined ? findAttemptCgroups() : options.cgroups;
     if (cgroups !== null) removeEmptyCgroups(cgroups);
+    void removeAbandonedFolders(options.folder);
     const guardian = new Guardian(`${markVariable}=${this.#name}.`, cgroups?.folder ?? null);
     guardian.start();
     this.#on = {

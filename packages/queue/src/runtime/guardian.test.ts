@@ -1,8 +1,10 @@
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { startProcess, temporaryFolder, waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
 import { everyMark, killAll } from '../processes/index.ts';
 import { Guardian } from './guardian.ts';
+import { runnerUnderTest } from './runner-under-test.ts';
 
 const variable = 'SLIPWAY_GUARDIAN_TEST';
 
@@ -32,6 +34,10 @@ test.for(['per-task', 'kept'])('nothing of a %s command outlives its supervisor 
   supervisor.signal('SIGKILL');
   await waitFor(async () => (await left()).length === 0, { what: 'the end of all' });
   expect(performance.now() - killedAt).toBeLessThan(1500);
+  expect(await readdir(folder)).toHaveLength(2);
+  const next = await runnerUnderTest('true', { folder });
+  await waitFor(async () => (await readdir(folder)).length === 0, { what: 'the folders of the killed one to go' });
+  expect((await next.run()).end).toEqual({ kind: 'done' });
 });
 
 test('a guardian that is killed is replaced by one that knows as much', async () => {

@@ -22,6 +22,7 @@ function writeAll(text) {
 await serveTasks(async (payload, task) => {
   switch (payload.do) {
     case 'pid': return { pid: process.pid, lane: task.lane };
+    case 'burn': for (const until = performance.now() + 300; performance.now() < until; ); return null;
     case 'fail': throw new Error('no such colour');
     case 'discard': throw new DiscardTask('not a picture');
     case 'again': throw new TryAgain(7, 'the printer is busy');
@@ -61,6 +62,15 @@ test('one program works on task after task and answers for each', async () => {
   await started.report;
   expect(started.progress).toEqual([0.5]);
   expect((await under.run({ do: 'pid' })).result).toEqual(first.result);
+});
+
+test('usage is counted for each task anew', async () => {
+  const under = await keptUnderTest();
+  await under.run({ do: 'pid' });
+  const burnt = await under.run({ do: 'burn' });
+  expect(burnt.usage.cpuSeconds).toBeGreaterThan(0.1);
+  expect(burnt.usage.peakBytes).toBeGreaterThan(20 * mebibyte);
+  expect((await under.run({ do: 'pid' })).usage.cpuSeconds).toBeLessThan(burnt.usage.cpuSeconds);
 });
 
 test('a program that ends or is killed counts for the attempt that it ran only', async () => {

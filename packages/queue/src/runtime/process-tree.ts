@@ -35,8 +35,6 @@ export interface TreeOptions {
   limits: Limits;
   /** `once`: the command is one attempt. `kept`: it also has fd 3 and 4, for tasks and answers. */
   how: 'once' | 'kept';
-  /** Called at the moment at which it is over its memory limit. */
-  onStop?: (cause: StopCause) => void;
 }
 
 export interface TreeUsage {
@@ -67,7 +65,6 @@ export class ProcessTree {
   readonly #startTime: number | null;
   readonly #cgroup: Cgroup | null;
   readonly #streamsEnded: Promise<unknown>;
-  readonly #onStop: ((cause: StopCause) => void) | undefined;
   #stopped: StopCause | null = null;
   #stopping: Promise<void> | null = null;
   #times = '';
@@ -81,7 +78,10 @@ export class ProcessTree {
     const child = spawnShell(options, name, cgroup?.limitsMemory === true ? 'unlimited' : dataBackstop(options.limits));
     try {
       await once(child, 'spawn');
+      // It still waits for the word to begin, so all that it starts will be born in the group.
+      cgroup?.add(child.pid ?? 0);
     } catch (error) {
+      child.kill('SIGKILL');
       await cgroup?.remove();
       const why = error instanceof Error ? error.message : String(error);
       throw new Error(`The worker's command can't be started in ${options.cwd}: ${why}`, { cause: error });
@@ -94,7 +94,6 @@ export class ProcessTree {
     this.#on = on;
     this.#mark = { variable: markVariable, value: name };
     this.#cgroup = cgroup;
-    this.#onStop = options.onStop;
     this.pid = child.pid ?? 0;
     this.limits = options.limits;
     this.#startTime = readStat(this.pid)?.startTime ?? null;
@@ -108,7 +107,6 @@ export class ProcessTree {
     ]);
     this.ended = this.#end(once(child, 'exit'));
     on.guardian.add(this.pid);
-    cgroup?.add(this.pid);
     // The kernel keeps the limit of a cgroup by itself, and to the byte; then it is only measured.
     const limit = cgroup?.limitsMemory === true ? null : options.limits.memoryBytes;
     on.watch.watch(name, { leader: this.pid, limit, exceeded: (bytes) => void this.stop({ kind: 'oom', bytes }) });
@@ -143,9 +141,9 @@ export class ProcessTree {
    * counts. Resolves when nothing of it runs.
    */
   async stop(cause: StopCause | null): Promise<void> {
-    if (this.#stopping === null) {
+    // What has ended by itself keeps its own end.
+    if (this.#stopping === null && this.#child.exitCode === null && this.#child.signalCode === null) {
       this.#stopped = cause;
-      if (cause !== null) this.#onStop?.(cause);
       this.#stopping = this.#endAll(cause?.kind === 'oom' ? 0 : termGrace);
     }
     await this.#stopping;
