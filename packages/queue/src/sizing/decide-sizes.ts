@@ -1,5 +1,5 @@
 import { type AttemptSample, bumpedMemory, bumpedTimeout, type LaneSizes } from './measure-tasks.ts';
-import type { NotYet, SizeProposal } from './propose-sizes.ts';
+import type { NotYet, SizeProposal } from './proposal.ts';
 import { roundMemory, roundTimeout } from './size-grid.ts';
 
 export interface StabilityRule {

@@ -1,5 +1,5 @@
 import type { LaneSize, LaneSizes } from './measure-tasks.ts';
-import type { Comparison, PerType, SampleCount } from './propose-sizes.ts';
+import type { Comparison, PerType, SampleCount } from './proposal.ts';
 
 export interface ReadingFacts {
   verdict: 'split' | 'one lane';

@@ -9,7 +9,8 @@ import {
 } from './measure-tasks.ts';
 import { type CostModel, DEFAULT_COST_MODEL, expectedCost, runSeconds } from './cost-model.ts';
 import { decideSizes } from './decide-sizes.ts';
-import { type NotYet, proposeSizes, type SizeProposal, type SizingOptions } from './propose-sizes.ts';
+import type { NotYet, SizeProposal } from './proposal.ts';
+import { proposeSizes, type SizingOptions } from './propose-sizes.ts';
 
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
