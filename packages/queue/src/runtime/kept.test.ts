@@ -23,6 +23,7 @@ await serveTasks(async (payload, task) => {
   switch (payload.do) {
     case 'pid': return { pid: process.pid, lane: task.lane };
     case 'burn': for (const until = performance.now() + 300; performance.now() < until; ); return null;
+    case 'say': console.log('about an earlier task'); return null;
     case 'fail': throw new Error('no such colour');
     case 'discard': throw new DiscardTask('not a picture');
     case 'again': throw new TryAgain(7, 'the printer is busy');
@@ -84,7 +85,10 @@ test('a program that ends or is killed counts for the attempt that it ran only',
   signal({ pid }, 'SIGKILL');
   expect((await victim.report).end).toMatchObject({ kind: 'crash', signal: 'SIGKILL' });
   expect(performance.now() - killedAt).toBeLessThan(1000);
+  await under.run({ do: 'say' });
+  await waitFor(() => under.lines.includes('about an earlier task'), { what: 'its line' });
   const gone = (await under.run({ do: 'exit' })).end;
+  expect(gone).toHaveProperty('message', expect.not.stringContaining('earlier'));
   expect(gone).toMatchObject({ kind: 'crash', signal: null });
   expect(gone).toHaveProperty('message', expect.stringContaining('going'));
   expect((await under.run({ do: 'pid' })).end).toEqual({ kind: 'done' });
