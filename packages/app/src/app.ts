@@ -55,16 +55,25 @@ export interface Lane extends Size {
 export interface Worker {
   build: string | null;
   run: string;
+  /** `per-task`: the command runs once for each task. `kept`: it stays alive and is handed one task after the other. */
+  process: 'per-task' | 'kept';
   image: string | null;
   normal: Lane;
   /** null: no fallback lane. */
   fallback: Lane | null;
+  /** `auto`: the lanes begin with the sizes written here and follow what is measured. */
+  sizes: 'fixed' | 'auto';
+  /** Tasks at once, in the normal lane and in the fallback lane. */
   replicas: Replicas;
   /** Seconds in which a backlog should be gone. */
   drain: number;
   /** Tasks per second; null: unlimited. */
   rate: number | null;
   retries: number;
+  /** Seconds that results of tasks are kept. */
+  keep: number;
+  /** Tasks of one key at once; null: any number. */
+  keyLimit: number | null;
   stop: number;
 }
 

@@ -12,6 +12,7 @@ const CHECK_SECONDS = 900;
 const WORKER_REPLICAS = { min: 0, max: 20 };
 const DRAIN_SECONDS = 60;
 const RETRIES = 5;
+const KEEP_SECONDS = 24 * 3600;
 const HOLD_SECONDS = 300;
 const PREVIEW_TTL_SECONDS = 72 * 3600;
 const PREVIEW_SLEEP_SECONDS = 30 * 60;
@@ -79,10 +80,13 @@ function workerOf(worker: FileOf<'workers'>): Worker {
     memory: worker.normal?.memory ?? SIZE.memory,
     timeout: worker.normal?.timeout ?? LANE_SECONDS,
   };
-  const fallback = worker.fallback ?? null;
+  const sizes = worker.sizes ?? 'fixed';
+  // What is measured may ask for a bigger lane than any that was written.
+  const fallback = worker.fallback ?? (sizes === 'auto' ? {} : null);
   return {
     build: worker.build ?? null,
     run: worker.run,
+    process: worker.process ?? 'per-task',
     image: worker.image ?? null,
     normal,
     fallback: fallback && {
@@ -90,10 +94,13 @@ function workerOf(worker: FileOf<'workers'>): Worker {
       memory: fallback.memory ?? normal.memory * 4,
       timeout: fallback.timeout ?? normal.timeout * 10,
     },
+    sizes,
     replicas: worker.replicas ?? WORKER_REPLICAS,
     drain: worker.drain ?? DRAIN_SECONDS,
     rate: worker.rate ?? null,
     retries: worker.retries ?? RETRIES,
+    keep: worker.keep ?? KEEP_SECONDS,
+    keyLimit: worker['key-limit'] ?? null,
     stop: worker.stop ?? STOP_SECONDS,
   };
 }

@@ -71,10 +71,20 @@ describe('defaults', () => {
       rate: null,
       retries: 5,
       stop: 30,
+      process: 'per-task',
+      sizes: 'fixed',
+      keep: 86_400,
+      keyLimit: null,
     });
     expect(parsed.workers['v']).toMatchObject({ fallback: null, rate: 0.5, normal: { timeout: 60 } });
     expect(parsed.jobs['r']).toMatchObject({ when: 'schedule', schedule: '*/5 8-18 * * mon-fri', timeout: 600 });
     expect([parsed.jobs['m']?.when, parsed.jobs['h']?.when]).toEqual(['before-deploy', 'by-hand']);
+  });
+
+  test('a worker that is kept alive, with sizes that follow what is measured', () => {
+    const { workers } = app('app: ab\nworkers: { w: { run: x, process: kept, sizes: auto, keep: 0s, key-limit: 2 } }');
+    expect(workers['w']).toMatchObject({ process: 'kept', sizes: 'auto', keep: 0, keyLimit: 2 });
+    expect(workers['w']?.fallback).toEqual({ cpu: 0.25, memory: 4 * 256 * 2 ** 20, timeout: 600 });
   });
 
   test('config keeps values as they were written', () => {
@@ -176,6 +186,11 @@ describe('mistakes', () => {
     ['app: ab\nservices: { a: { run: x, route: /x }, b: { run: x, route: /x/ } }', '2:59', 'services.a has already'],
     ['app: ab\nservices: { a: { run: x } }\nworkers: { a: { run: x } }', '3:12', 'taken by services.a'],
     ['workers: { w: { run: x, rate: 5 } }', '4:31', 'did you mean "5/s"'],
+    ['workers: { w: { run: x, process: keep } }', '4:34', 'found "keep", expected "per-task" or "kept"'],
+    ['workers: { w: { run: x, sizes: automatic } }', '4:32', 'found "automatic", expected "fixed" or "auto"'],
+    ['workers: { w: { run: x, keep: 24 } }', '4:31', 'did you mean "24s"'],
+    ['workers: { w: { run: x, keyLimit: 1 } }', '4:25', 'did you mean "key-limit"'],
+    ['workers: { w: { run: x, key-limit: 0 } }', '4:36', 'a whole number from 1 to 1000'],
     ['workers: { w: { run: x, normal: { memory: 1Gi }, fallback: { memory: 2Mi } } }', '4:70', 'less memory'],
     ['jobs: { j: { run: x, when: before-deplyo } }', '4:28', 'did you mean "before-deploy"'],
     ['jobs: { j: { run: x, when: by-hand, schedule: "0 0 * * *" } }', '4:22', 'both when and schedule'],

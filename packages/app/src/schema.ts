@@ -227,7 +227,14 @@ const lane = (description: string) =>
 const workerSchema = z
   .strictObject({
     build: build(),
-    run: run(),
+    run: text(
+      'Shell command that does a task, run with sh -c in the checkout. It finds the task in $SLIPWAY_PAYLOAD and ends with exit code 0 when it is done.',
+      'a shell command',
+    ),
+    process: oneOf(
+      'per-task: the command runs once for each task; kept: it stays alive and gets one task after the other over file descriptors 3 and 4. Default per-task.',
+      ['per-task', 'kept'],
+    ).optional(),
     image: image(),
     normal: lane('The lane every task begins in.'),
     fallback: lane('The lane for tasks that ran out of memory or time in the normal one. Default: no such lane.'),
@@ -235,9 +242,13 @@ const workerSchema = z
       'a number or a range such as 2 or 0..20',
       {
         type: ['integer', 'string'],
-        description: 'How many instances: fixed, or a range scaled on queue depth. Default 0..20.',
+        description: 'How many tasks at once in each lane: fixed, or a range scaled on the queue. Default 0..20.',
       },
       replicas({ atLeast: 0, why: '' }),
+    ).optional(),
+    sizes: oneOf(
+      'fixed: the lanes are as large as written; auto: they begin so and follow what is measured. Default fixed.',
+      ['fixed', 'auto'],
     ).optional(),
     drain: seconds('How fast a backlog should be gone. Default 60s.', 1).optional(),
     rate: leaf(
@@ -248,9 +259,16 @@ const workerSchema = z
       .nullable()
       .optional(),
     retries: whole('How often a failing task is tried again. Default 5.', 0, 100).optional(),
-    stop: stop(),
+    keep: seconds('How long results of tasks are kept. Default 24h.', 0).optional(),
+    'key-limit': whole('How many tasks of one key run at once. Default: any number; keys take turns.', 1, 1000)
+      .nullable()
+      .optional(),
+    stop: seconds(
+      'How long a task may go on after SIGTERM, before it is handed to another runner. Default 30s.',
+      0,
+    ).optional(),
   })
-  .meta({ description: 'A long-running process that consumes a queue.' });
+  .meta({ description: 'A command that does the tasks of a queue.' });
 
 const jobSchema = z
   .strictObject({
@@ -357,7 +375,7 @@ export const fileSchema = z
   .strictObject({
     app: nameText('Name of the app; becomes part of its host names.', APP_NAME),
     services: section('Long-running processes that answer requests.', serviceSchema),
-    workers: section('Long-running processes that consume a queue.', workerSchema),
+    workers: section('Commands that do the tasks of a queue.', workerSchema),
     jobs: section('Commands that run to their end.', jobSchema),
     checks: z
       .strictObject({ tools: toolsSchema.nullable().optional() })
