@@ -36,7 +36,10 @@ create unique index task_running_key on task (key, key_slot) where state = 'runn
 update task set key_slot = 1 where state = 'running' and key is not null;
 
 -- A worker that is gone keeps its row until its tasks are taken back and no claim of it can be under way any more.
-alter table worker add column gone_at timestamptz;
+alter table worker
+  add column gone_at timestamptz,
+  -- How long it may be silent: by its own measure, since processes with different leases share these tables.
+  add column lease_seconds double precision not null default 15;
 insert into worker (id, gone_at)
 select distinct worker_id, clock_timestamp() from task
 where state = 'running' and not exists (select from worker where worker.id = task.worker_id);

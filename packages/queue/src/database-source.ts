@@ -52,6 +52,8 @@ export class DatabaseSource implements Source {
 
   constructor(options: DatabaseSourceOptions) {
     const { pool, names, leaseSeconds, emit } = options;
+    // Shorter than a lease: no claim is still under way when its worker's row may be deleted.
+    const timeoutSeconds = leaseSeconds / 2;
     this.#options = options;
     this.#names = names;
     this.#lease = new WorkerLease({
@@ -61,14 +63,13 @@ export class DatabaseSource implements Source {
       running: () => this.#listener?.running() ?? [],
       onRescued: options.onRescued,
     });
-    this.#writing = new OwnConnections(pool);
+    this.#writing = new OwnConnections(pool, timeoutSeconds);
     this.#settler = new Settler(this.#writing, names);
     this.#progress = new ProgressWriter(this.#writing, names);
     this.#link = new Link({
       pool,
       channel: names.channel,
-      // Shorter than a lease: no claim is still under way when its worker's row may be deleted.
-      timeoutSeconds: Math.max(0.5, leaseSeconds / 2),
+      timeoutSeconds,
       onConnect: (db) => this.#connected(db),
       onNotification: (payload) => this.#notified(payload),
       onBroken: (error, retryInMs) => emit({ event: 'disconnected', error: describeError(error), retryInMs }),
@@ -103,10 +104,7 @@ export class DatabaseSource implements Source {
   }
 
   async claim(wanted: readonly Wanted[]): Promise<Claimed[]> {
-    const lease = this.#lease.id;
-    const claimed = await this.#claimer.claim(lease, wanted);
-    // Lost in between: what was claimed under it is rescued like the rest.
-    return lease === this.#lease.id ? claimed : [];
+    return this.#lease.claim(this.#link, (workerId) => this.#claimer.claim(workerId, wanted));
   }
 
   async unclaim(tasks: readonly Claimed[]): Promise<void> {

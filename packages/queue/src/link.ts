@@ -1,5 +1,5 @@
 import { Client, DatabaseError, type Pool } from 'pg';
-import { prepared, steady } from './prepared.ts';
+import { prepared, settings } from './prepared.ts';
 import type { Database } from './statements/names.ts';
 
 export interface LinkOptions {
@@ -117,9 +117,7 @@ export class Link implements Database {
     });
     try {
       await client.connect();
-      await client.query(
-        `${steady}; set statement_timeout = ${Math.round(timeoutSeconds * 1_000)}; listen "${channel}"`,
-      );
+      await client.query(`${settings(timeoutSeconds * 1_000)}; listen "${channel}"`);
       await onConnect({ query: (text, values) => client.query<Record<string, unknown>>(text, values) });
     } catch (error) {
       void hangUp(client);

@@ -9,6 +9,11 @@ import type { Database } from './statements/names.ts';
 export const steady =
   'set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off';
 
+/** What a connection of the queue's own begins with. PostgreSQL itself gives a statement up after the timeout, so that none goes on that nobody waits for. */
+export function settings(timeoutMs: number): string {
+  return `${steady}; set statement_timeout = ${Math.round(timeoutMs)}`;
+}
+
 const numbers = new Map<string, string>();
 
 /** A statement under a name, so that PostgreSQL parses and plans it once a connection. */
@@ -24,14 +29,17 @@ export function prepared(text: string, values: unknown[] = []): QueryConfig {
  */
 export class OwnConnections implements Database {
   readonly #like: Pool;
+  readonly #timeoutSeconds: number;
   #pool: Pool | null = null;
 
-  constructor(like: Pool) {
+  /** @param timeoutSeconds A statement that takes longer is given up: its connection may be dead, and nothing would ever tell. */
+  constructor(like: Pool, timeoutSeconds: number) {
     this.#like = like;
+    this.#timeoutSeconds = timeoutSeconds;
   }
 
   query(text: string, values?: unknown[]): ReturnType<Database['query']> {
-    this.#pool ??= open(this.#like);
+    this.#pool ??= open(this.#like, this.#timeoutSeconds * 1_000);
     return this.#pool.query<Record<string, unknown>>(prepared(text, values));
   }
 
@@ -43,12 +51,19 @@ export class OwnConnections implements Database {
   }
 }
 
-function open(like: Pool): Pool {
-  const own = new Pool({ ...like.options, password: like.options.password, max: 2, idleTimeoutMillis: 10_000 });
-  own.on('error', () => undefined); // the pool opens another one
-  own.on('connect', (client) => {
-    client.on('error', () => undefined); // rejects the query in progress as well
-    client.query(steady).catch(() => undefined); // done before the first statement: a connection does one after the other
+function open(like: Pool, timeoutMs: number): Pool {
+  const own = new Pool({
+    ...like.options,
+    password: like.options.password,
+    max: 2,
+    idleTimeoutMillis: 10_000,
+    keepAlive: true,
+    connectionTimeoutMillis: timeoutMs,
+    query_timeout: timeoutMs,
+    // A pool's `connect` event does not wait; this does.
+    onConnect: async (client) => void (await client.query(settings(timeoutMs))),
   });
+  own.on('error', () => undefined); // the pool opens another one
+  own.on('connect', (client) => void client.on('error', () => undefined)); // rejects the query in progress as well
   return own;
 }

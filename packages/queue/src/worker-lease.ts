@@ -4,6 +4,7 @@ import { isGone, proveThisProcess } from './host.ts';
 import { beat, forgetWorkers, markGone, registerWorker } from './statements/beat.ts';
 import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
 import { type Rescued, rescueTasks } from './statements/rescue.ts';
+import { unclaimStrays } from './statements/unclaim.ts';
 
 export interface WorkerLeaseOptions {
   names: Names;
@@ -27,6 +28,9 @@ export class WorkerLease {
   /** Random, and never used again after its lease was lost: names of hosts and process ids come back. */
   #id: string = randomUUID();
   #registered: 'yes' | 'no' = 'no';
+  #claims = 0;
+  /** Until when (milliseconds, monotonic) a claim may still be carried out whose answer nobody waits for any more; null: no claim is in doubt. */
+  #doubtUntil: number | null = null;
 
   constructor(options: WorkerLeaseOptions) {
     this.#options = options;
@@ -40,7 +44,8 @@ export class WorkerLease {
   /** Takes a lease, unless there is one. */
   async take(db: Database): Promise<void> {
     if (this.#registered === 'yes') return;
-    await registerWorker(db, this.#names, this.#id, this.#proof);
+    const { leaseSeconds } = this.#options;
+    await registerWorker(db, this.#names, { id: this.#id, leaseSeconds, proof: this.#proof });
     this.#registered = 'yes';
   }
 
@@ -53,7 +58,6 @@ export class WorkerLease {
     const { lease, cancelled, neighbours, gone } = await beat(db, this.#names, {
       workerId: this.#id,
       host: this.#proof?.host ?? null,
-      leaseSeconds: this.#options.leaseSeconds,
       running: this.#options.running(),
     });
     if (lease === 'lost') {
@@ -65,9 +69,36 @@ export class WorkerLease {
     if (proven.length > 0) await markGone(db, this.#names, proven);
     if (proven.length > 0 || gone === 'some') {
       await this.#rescue(db);
-      await forgetWorkers(db, this.#names, this.#options.leaseSeconds);
+      await forgetWorkers(db, this.#names);
     }
+    // What a claim under way has got is not known yet.
+    if (this.#claims === 0) await this.#takeBackStrays(db);
     return cancelled;
+  }
+
+  /**
+   * Runs a claim under this lease. When it fails, some of it may have been carried out, or may still be: PostgreSQL committed and the answer got lost.
+   * Nobody here would know of those tasks, and nobody else may have them while this process lives. So for a lease from then on, which no claim
+   * outlasts, heartbeats and claims give back what is leased to this process and unknown to it.
+   *
+   * One at a time, and what it got must be among the running ones before the next.
+   *
+   * @returns Nothing when the lease was lost meanwhile: what was claimed under it is rescued like the rest.
+   */
+  async claim<T>(db: Database, claim: (workerId: string) => Promise<T[]>): Promise<T[]> {
+    await this.#takeBackStrays(db);
+    const id = this.#id;
+    this.#claims += 1;
+    try {
+      const claimed = await claim(id);
+      return id === this.#id ? claimed : [];
+    } catch (error) {
+      this.#doubtUntil = performance.now() + this.#options.leaseSeconds * 1_000;
+      throw error;
+    } finally {
+      // Not at once: the caller is about to make them known.
+      setImmediate(() => (this.#claims -= 1));
+    }
   }
 
   /** Gives the lease back. When PostgreSQL can't be reached it runs out by itself. */
@@ -76,12 +107,26 @@ export class WorkerLease {
     this.#renounce();
     // What it still holds (a handler outlasted the grace and could not be given back) is rescued by the others.
     await markGone(db, this.#names, [id]).catch(() => undefined);
-    await forgetWorkers(db, this.#names, 0).catch(() => undefined);
+    await forgetWorkers(db, this.#names, this.#doubtUntil === null ? id : null).catch(() => undefined);
+    this.#doubtUntil = null;
   }
 
   #renounce(): void {
     this.#registered = 'no';
     this.#id = randomUUID();
+  }
+
+  async #takeBackStrays(db: Database): Promise<void> {
+    if (this.#doubtUntil === null) return;
+    const over = performance.now() > this.#doubtUntil;
+    try {
+      // Statements run in the order of the calls: what a claim gets that begins from here on is not looked at.
+      await unclaimStrays(db, this.#names, { id: this.#id, known: this.#options.running() });
+    } catch (error) {
+      if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
+      return; // a successor came that moment; the next heartbeat sees it
+    }
+    if (over) this.#doubtUntil = null;
   }
 
   async #rescue(db: Database): Promise<void> {

@@ -5,15 +5,14 @@ import { type Database, type Names } from './names.ts';
 export async function registerWorker(
   db: Database,
   names: Names,
-  workerId: string,
-  proof: HostProof | null,
+  worker: { id: string; leaseSeconds: number; proof: HostProof | null },
 ): Promise<void> {
-  await db.query(`insert into ${names.worker} (id, host, pid, process_start) values ($1, $2, $3, $4)`, [
-    workerId,
-    proof?.host ?? null,
-    proof?.pid ?? null,
-    proof?.processStart ?? null,
-  ]);
+  const { id, leaseSeconds, proof } = worker;
+  await db.query(
+    `insert into ${names.worker} (id, lease_seconds, host, pid, process_start) values ($1, $2, $3, $4, $5)
+     on conflict (id) do nothing`, // the answer to an earlier try got lost
+    [id, leaseSeconds, proof?.host ?? null, proof?.pid ?? null, proof?.processStart ?? null],
+  );
 }
 
 /**
@@ -27,12 +26,18 @@ export async function markGone(db: Database, names: Names, workerIds: string[]):
   );
 }
 
-/** Deletes rows of workers that have been gone for `leaseSeconds`, which no claim outlasts, and hold no task. */
-export async function forgetWorkers(db: Database, names: Names, leaseSeconds: number): Promise<void> {
+/**
+ * Deletes rows of workers that have been gone for a lease of theirs, which no claim outlasts, and hold no task. Sooner, a claim that
+ * is under way still would lease tasks to a row that is not there any more, and nobody would ever take them back.
+ *
+ * @param ended a worker whose claims have all been answered: its row may go at once.
+ */
+export async function forgetWorkers(db: Database, names: Names, ended: string | null = null): Promise<void> {
   await db.query(
-    `delete from ${names.worker} as worker where gone_at < clock_timestamp() - $1::float8 * interval '1 second'
+    `delete from ${names.worker} as worker
+     where gone_at is not null and (gone_at < clock_timestamp() - lease_seconds * interval '1 second' or id = $1)
      and not exists (select from ${names.task} as task where task.worker_id = worker.id and task.state = 'running')`,
-    [leaseSeconds],
+    [ended],
   );
 }
 
@@ -49,8 +54,8 @@ export interface Beat {
 
 /**
  * One statement per heartbeat does everything that needs doing at that interval: says that we live, gives up workers that
- * have not said so for `leaseSeconds`, and asks what there is to know. For `leaseSeconds` after a start of PostgreSQL
- * nobody is given up: the living could not say so while it was down.
+ * have not said so for a lease of theirs, and asks what there is to know. For that long after a start of PostgreSQL
+ * they are not given up: the living could not say so while it was down.
  *
  * It reads workers and the tasks named by their ids, and nothing else: while some transaction holds old rows back, a look at
  * "all running tasks" would read every task that ever ran since.
@@ -58,23 +63,22 @@ export interface Beat {
 export async function beat(
   db: Database,
   names: Names,
-  options: { workerId: string; host: string | null; leaseSeconds: number; running: readonly string[] },
+  options: { workerId: string; host: string | null; running: readonly string[] },
 ): Promise<Beat> {
   const { rows } = await db.query(
     `with own as (
        update ${names.worker} set heartbeat_at = clock_timestamp() where id = $1 and gone_at is null returning id
      ), silent as (
        update ${names.worker} set gone_at = clock_timestamp()
-       where id <> $1 and gone_at is null and heartbeat_at < clock_timestamp() - $3::float8 * interval '1 second'
-         and pg_postmaster_start_time() < clock_timestamp() - $3::float8 * interval '1 second'
+       where id <> $1 and gone_at is null and greatest(heartbeat_at, pg_postmaster_start_time()) < clock_timestamp() - lease_seconds * interval '1 second'
        returning id
      )
      select exists (select from own) as held,
        exists (select from silent) or exists (select from ${names.worker} where gone_at is not null) as gone,
-       (select array_agg(id::text) from ${names.task} where id = any($4::bigint[]) and cancelled) as cancelled,
+       (select array_agg(id::text) from ${names.task} where id = any($3::bigint[]) and cancelled) as cancelled,
        (select json_agg(json_build_object('id', id, 'pid', pid, 'processStart', process_start))
         from ${names.worker} where host = $2 and id <> $1 and gone_at is null) as neighbours`,
-    [options.workerId, options.host, options.leaseSeconds, options.running],
+    [options.workerId, options.host, options.running],
   );
   const row = rows[0] ?? {};
   return {
