@@ -19,6 +19,8 @@ export const plannedProcessSchema = z.object({
   size: z.object({ cpu: z.number().positive(), memory: z.int().positive() }),
   /** Seconds between SIGTERM and SIGKILL. */
   stopSeconds: z.number().min(0),
+  /** More variables, for this process only. */
+  variables: z.record(z.string(), z.string()).default({}),
 });
 
 export const plannedServiceSchema = plannedProcessSchema.extend({
@@ -59,6 +61,8 @@ export const planSchema = z.object({
   hosts: z.array(z.string()),
   /** Seconds without a request after which every process is stopped until the next request; null: never. */
   sleepSeconds: z.number().positive().nullable(),
+  /** `waiting`: there are tasks for its workers, so it does not fall asleep, and wakes without a request. */
+  tasks: z.enum(['none', 'waiting']).default('none'),
   /** Oldest first. During a rollout two: the one that serves and the one that starts. */
   releases: z.array(plannedReleaseSchema),
 });

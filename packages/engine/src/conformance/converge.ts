@@ -143,6 +143,33 @@ export function convergeTests(world: () => World): void {
     expect(await (await request(hostOf(name), '/release')).text()).toBe('3');
   });
 
+  test('a process has variables of its own beside those of its release, and another one starts anew when they change', async () => {
+    const { engine, watcher, request, app, environment } = world();
+    const name = environment();
+    const of = (colour: string) => [
+      release(1, app, {
+        variables: { SHAPE: 'round', COLOUR: 'grey' },
+        services: [
+          service('web', 'exec node web.js', { variables: { COLOUR: colour } }),
+          service('other', 'exec node web.js', { route: '/other' }),
+        ],
+      }),
+    ];
+    await engine.converge(plan(name, 1, of('red')));
+    await watcher.serves(name, 1);
+    const variables = async (): Promise<unknown> => JSON.parse(await (await request(hostOf(name), '/variables')).text());
+    expect(await variables()).toMatchObject({ SHAPE: 'round', COLOUR: 'red' });
+    const before = watcher.newest(name);
+    const [untouched] = before === undefined ? [] : instancesOf(before, 1, 'other');
+    await engine.converge(plan(name, 2, of('blue')));
+    await waitFor(async () => JSON.stringify(await variables()).includes('blue'), {
+      what: 'the new value',
+      seconds: 20,
+    });
+    const after = watcher.newest(name);
+    expect(after === undefined ? [] : instancesOf(after, 1, 'other')).toMatchObject([{ pid: untouched?.pid }]);
+  });
+
   test('a worker runs without a port and is started again when it ends', async () => {
     const { engine, watcher, app, environment } = world();
     const name = environment();

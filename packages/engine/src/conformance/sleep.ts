@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { hostOf, instancesOf, plan, release, service, type World } from './world.ts';
+import { waitFor } from '@slipway/testing';
+import { hostOf, instancesOf, plan, release, service, worker, type World } from './world.ts';
 
 export function sleepTests(world: () => World): void {
   const asleep = async (name: string) =>
@@ -87,6 +88,36 @@ export function sleepTests(world: () => World): void {
       activity: 'awake',
     });
     await watcher.serves(name, 2);
+  });
+
+  test('tasks wake it without a request, and keep it awake', async () => {
+    const { engine, watcher, app, environment } = world();
+    const name = environment();
+    const of = (replicas: number) => [
+      release(1, app, { workers: [worker('ticker', 'exec node worker.js', { replicas })] }),
+    ];
+    await engine.converge(plan(name, 1, of(0), { sleepSeconds: 0.4 }));
+    await watcher.serves(name, 1);
+    await asleep(name);
+    expect(await engine.converge(plan(name, 2, of(1), { sleepSeconds: 0.4, tasks: 'waiting' }))).toMatchObject({
+      activity: 'awake',
+    });
+    const woken = watcher.history(name).length;
+    const runs = await watcher.until(name, 'the worker and the service to be ready', (status) =>
+      ['ticker', 'web'].every((one) => instancesOf(status, 1, one).some(({ state }) => state === 'ready')),
+    );
+    // Longer than it would have been awake without tasks.
+    await engine.converge(plan(name, 3, of(1), { sleepSeconds: 0.4, tasks: 'waiting' }));
+    const since = runs.instances.find((one) => one.name === 'ticker')?.since ?? 0;
+    await waitFor(() => Date.now() - since > 1200, { what: 'some time to pass', seconds: 5 });
+    expect(
+      watcher
+        .history(name)
+        .slice(woken)
+        .map(({ activity }) => activity),
+    ).not.toContain('asleep');
+    await engine.converge(plan(name, 4, of(0), { sleepSeconds: 0.4 }));
+    await asleep(name);
   });
 
   test('a release that can no longer start answers the held request with an error, soon', async () => {

@@ -127,12 +127,13 @@ export function service(name: string, run: string, more: Partial<PlannedService>
     port: 3000,
     needs: [],
     startSeconds: 20,
+    variables: {},
     ...more,
   };
 }
 
 export function worker(name: string, run: string, more: Partial<PlannedWorker> = {}): PlannedWorker {
-  return { name, run, replicas: 1, size, stopSeconds: 5, ...more };
+  return { name, run, replicas: 1, size, stopSeconds: 5, variables: {}, ...more };
 }
 
 export function release(number: number, artifact: string, more: Partial<PlannedRelease> = {}): PlannedRelease {
@@ -154,7 +155,15 @@ export function plan(
   releases: PlannedRelease[],
   more: Partial<Plan> = {},
 ): Plan {
-  return { environment, generation, hosts: [hostOf(environment)], sleepSeconds: null, releases, ...more };
+  return {
+    environment,
+    generation,
+    hosts: [hostOf(environment)],
+    sleepSeconds: null,
+    tasks: 'none',
+    releases,
+    ...more,
+  };
 }
 
 export function hostOf(environment: string): string {

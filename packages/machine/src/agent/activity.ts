@@ -25,7 +25,7 @@ export interface ActivityFacts {
  * | --- | --- | --- |
  * | awake  | asleep | no request came for `sleepSeconds`, none is in flight, and nothing is starting |
  * | asleep | waking | `wake`: a request came |
- * | asleep | awake  | a plan brings a release, which must prove itself, or does not allow sleep any more |
+ * | asleep | awake  | a plan brings a release, which must prove itself, has tasks to do, or does not allow sleep any more |
  * | waking | awake  | requests can be served, or a process does not start |
  */
 export class Activity {
@@ -37,6 +37,7 @@ export class Activity {
   #awakeSince: number;
   /** Milliseconds without a request after which it sleeps; null: it does not. */
   #sleepAfter: number | null = null;
+  #tasks: Plan['tasks'] = 'none';
   #waking: PromiseWithResolvers<void> | null = null;
   #stopped = false;
 
@@ -61,6 +62,7 @@ export class Activity {
 
   /** Goes on after a restart of the agent. */
   restore(plan: Plan, state: 'awake' | 'asleep'): void {
+    this.#tasks = plan.tasks;
     this.#sleepAfter = sleepAfter(plan);
     this.#state = state;
     this.#schedule();
@@ -68,9 +70,12 @@ export class Activity {
 
   /** A plan was accepted. `brings`: it names a release that the one before did not. */
   follow(plan: Plan, brings: boolean): void {
+    const tasksEnded = this.#tasks === 'waiting' && plan.tasks === 'none';
+    this.#tasks = plan.tasks;
     this.#sleepAfter = sleepAfter(plan);
-    if (this.#state === 'asleep' && (brings || plan.sleepSeconds === null)) this.#become('awake');
-    if (brings) this.#awakeSince = this.#host.clock.now();
+    if (this.#state === 'asleep' && (brings || plan.sleepSeconds === null || plan.tasks === 'waiting'))
+      this.#become('awake');
+    if (brings || tasksEnded) this.#awakeSince = this.#host.clock.now();
     this.#schedule();
   }
 
@@ -141,8 +146,9 @@ export class Activity {
   }
 }
 
-/** An environment that no request can wake must not sleep. */
+/** An environment that no request can wake must not sleep; nor one with tasks to do. */
 function sleepAfter(plan: Plan): number | null {
+  if (plan.tasks === 'waiting') return null;
   const wakeable = plan.releases.some((release) => release.services.some((service) => service.route !== null));
   return plan.sleepSeconds === null || !wakeable ? null : plan.sleepSeconds * 1000;
 }

@@ -12,6 +12,7 @@ import { freePort } from './ports.ts';
 import { AgentServer } from './server.ts';
 import { prepareSocket, removeSocket } from './socket-path.ts';
 import { Supervisor } from './supervisor.ts';
+import { closedRunner, installedRunner, shellWords } from './runner.ts';
 import { nobody, openFolderTo, pathForApps, type AppUser } from './user.ts';
 import { messageOf } from './thrown.ts';
 
@@ -29,6 +30,8 @@ export interface AgentOptions {
   clock?: Clock;
   /** User that apps and jobs run as when the agent is root. Default 65534, `nobody`. */
   user?: AppUser;
+  /** Program and arguments that start the runner, which does the tasks of a queue. Default: the one of this installation, with this Node. */
+  runner?: readonly string[];
   /** How a port for a new process is found. */
   choosePort?: () => Promise<number>;
 }
@@ -135,12 +138,16 @@ export class Agent {
       await chmod(join(folder, part), 0o711);
     }
     await mkdir(join(folder, 'environments'), { recursive: true, mode: 0o700 });
+    const runner = this.#options.runner ?? installedRunner(user);
+    const closed = closedRunner(runner, user);
+    if (closed !== null) this.#log(closed);
     const memory = new TreeWatch(memoryPace, markVariable);
     this.#releasers.push(() => memory.stop());
     return {
       folder,
       user,
       path: await pathForApps(user, folder),
+      runner: shellWords(runner),
       routerPort: () => router.port,
       routes: router,
       memory,

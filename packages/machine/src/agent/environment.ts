@@ -230,9 +230,8 @@ export class Environment {
 
   #wantedSpecs(): InstanceSpec[] {
     if (this.#activity.state === 'asleep') return [];
-    return this.#releases().flatMap((release) =>
-      specsOf(this.name, release, this.#host.path, this.#record.internalPorts),
-    );
+    const own = { PATH: this.#host.path, LANG: 'C.UTF-8', SLIPWAY_RUNNER: this.#host.runner };
+    return this.#releases().flatMap((release) => specsOf(this.name, release, own, this.#record.internalPorts));
   }
 
   #createMissing(specs: readonly InstanceSpec[]): void {

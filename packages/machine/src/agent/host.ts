@@ -11,6 +11,8 @@ export interface Host {
   user: AppUser | null;
   /** PATH of apps and jobs. */
   path: string;
+  /** Shell words that start the runner of this installation, which does the tasks of a queue. */
+  runner: string;
   /** Port of the public router, for URLs. */
   routerPort: () => number;
   routes: Routes;

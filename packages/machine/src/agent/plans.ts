@@ -44,11 +44,16 @@ export function neededServices(releases: readonly PlannedRelease[]): string[] {
   return [...new Set(releases.flatMap((release) => release.services.flatMap((service) => service.needs)))].sort();
 }
 
-/** One spec for each service and worker of a release. `internalPorts` holds the port of every service that is needed. */
+/**
+ * One spec for each service and worker of a release.
+ *
+ * @param own variables that the agent gives to everything.
+ * @param internalPorts the port of every service that is needed.
+ */
 export function specsOf(
   environment: string,
   release: PlannedRelease,
-  path: string,
+  own: Readonly<Record<string, string>>,
   internalPorts: Readonly<Record<string, number>>,
 ): InstanceSpec[] {
   const [app = '', place = ''] = environment.split('/');
@@ -66,9 +71,9 @@ export function specsOf(
       service,
       artifact: release.artifact,
       variables: {
-        PATH: path,
-        LANG: 'C.UTF-8',
+        ...own,
         ...release.variables,
+        ...process.variables,
         ...peers,
         SLIPWAY_APP: app,
         SLIPWAY_ENVIRONMENT: place,
@@ -88,13 +93,13 @@ function urlVariable(service: string): string {
   return `${service.toUpperCase().replaceAll('-', '_')}_URL`;
 }
 
-/** What can't change without a new process. Replicas, limits and routes can; PATH is the agent's, not the plan's. */
+/** What can't change without a new process. Replicas, limits and routes can; what the agent gives to everything is not the plan's. */
 function keyOf(release: PlannedRelease, process: PlannedProcess, service: PlannedService | null): string {
   const identity = JSON.stringify([
     process.run,
     release.artifact,
     release.commit,
-    sorted(release.variables),
+    sorted({ ...release.variables, ...process.variables }),
     service?.needs ?? null,
   ]);
   return `${release.number}/${process.name}/${createHash('sha256').update(identity).digest('hex').slice(0, 16)}`;

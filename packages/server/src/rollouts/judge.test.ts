@@ -23,12 +23,13 @@ function release(replicas: { web: number; worker?: number }): PlannedRelease {
         port: null,
         needs: [],
         startSeconds: 1,
+        variables: {},
       },
     ],
     workers:
       replicas.worker === undefined
         ? []
-        : [{ name: 'thumbnails', run: 'w', replicas: replicas.worker, size, stopSeconds: 1 }],
+        : [{ name: 'thumbnails', run: 'w', replicas: replicas.worker, size, stopSeconds: 1, variables: {} }],
   };
 }
 

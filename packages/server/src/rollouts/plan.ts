@@ -33,6 +33,7 @@ export function plannedRelease(release: ReleaseRow, artifactFolder: string, weig
       port: service.port,
       needs: service.needs,
       startSeconds: service.start,
+      variables: {},
     })),
     workers: Object.entries(definition.workers).map(([name, worker]) => ({
       name,
@@ -41,6 +42,7 @@ export function plannedRelease(release: ReleaseRow, artifactFolder: string, weig
       replicas: Math.max(1, worker.replicas.min),
       size: { cpu: worker.normal.cpu, memory: worker.normal.memory },
       stopSeconds: worker.stop,
+      variables: {},
     })),
   };
 }
@@ -91,6 +93,7 @@ export async function applyPlan(
     environment: `${environment.app}/${environment.name}`,
     hosts: environmentHosts(environment, context.domain),
     sleepSeconds: environment.policy.sleep,
+    tasks: 'none',
     releases,
   };
   const written = await row<{ plan: Plan }>(
