@@ -165,7 +165,7 @@ export class Jobs {
           ...job.variables,
           HOME: paths.home,
           TMPDIR: paths.tmp,
-          [markVariable]: markOf(job.id),
+          [markVariable]: this.#markOf(job.id),
         },
         user,
         output: this.#outputOptions(job),
@@ -200,7 +200,7 @@ export class Jobs {
     const { job } = record;
     if (record.pid === null) {
       // The agent was killed between the start of the process and the note of its pid.
-      const leader = await leaderOf(instanceMark(markOf(job.id)));
+      const leader = await leaderOf(instanceMark(this.#markOf(job.id)));
       record.pid = leader?.pid ?? null;
       record.startTime = leader?.startTime ?? null;
     }
@@ -208,7 +208,7 @@ export class Jobs {
     const runs = (): boolean => pid !== null && startTime !== null && isRunning(pid, startTime);
     const paths = processFolder(join(this.#folder, job.id));
     if (!runs()) {
-      await killLeftovers(instanceMark(markOf(job.id)), null);
+      await killLeftovers(instanceMark(this.#markOf(job.id)), null);
       record.pid = record.startTime = null;
     }
     let output: Output;
@@ -251,7 +251,7 @@ export class Jobs {
       record.ending ??= why;
       // Should the disk be full, only a restarted agent would miss the reason.
       await this.#saveRecord(record).catch(() => undefined);
-      if (pid !== null) await endTree(instanceMark(markOf(job.id)), record, runs, graceMs);
+      if (pid !== null) await endTree(instanceMark(this.#markOf(job.id)), record, runs, graceMs);
       await result.catch(() => undefined);
     };
     const late = record.startedAt + job.timeoutSeconds * 1000 - clock.now();
@@ -261,21 +261,21 @@ export class Jobs {
         record.ending ??= 'out-of-memory';
         signal({ group: pid }, 'SIGKILL');
       };
-      memory.watch(markOf(job.id), { leader: pid, limit: job.memory, exceeded });
+      memory.watch(this.#markOf(job.id), { leader: pid, limit: job.memory, exceeded });
     }
     const result = (async () => {
       const code = await ended;
       cancelTimeout();
-      memory.forget(markOf(job.id));
+      memory.forget(this.#markOf(job.id));
       if (state.left) return await new Promise<never>(() => undefined);
-      await killLeftovers(instanceMark(markOf(job.id)), record);
+      await killLeftovers(instanceMark(this.#markOf(job.id)), record);
       await boundedBy(clock, 500, output.ended);
       return await this.#finish(record, output, code);
     })();
     const leave = (): void => {
       state.left = true;
       cancelTimeout();
-      memory.forget(markOf(job.id));
+      memory.forget(this.#markOf(job.id));
       output.close();
     };
     const running: Running = { record, result, end, leave };
@@ -360,6 +360,11 @@ export class Jobs {
     return make('crashed', `It failed with exit code ${code}. Look at its last lines.`);
   }
 
+  /** Whose a process is. Ids of jobs are the same in every Slipway on this computer; folders are not. */
+  #markOf(id: string): string {
+    return `job:${id} in ${this.#folder}`;
+  }
+
   async #saveRecord(record: JobRecord): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o711 });
     await writeWhole(join(this.#folder, record.job.id, 'job.json'), JSON.stringify(record), 'power-loss');
@@ -382,6 +387,3 @@ export class Jobs {
 }
 
 /** Instance ids hold dots between their parts and never begin like this. */
-function markOf(id: string): string {
-  return `job:${id}`;
-}
