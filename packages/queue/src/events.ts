@@ -10,22 +10,30 @@ export interface AttemptName {
   attempt: number;
 }
 
+/** An attempt that has ended. */
+export interface AttemptEnd extends AttemptName {
+  /** How long it ran. */
+  seconds: number;
+  /** How long its task was ready before. */
+  waitedSeconds: number;
+}
+
 /** What an operator or a metric may want to know. Nothing depends on somebody listening. */
 export type QueueEvent =
   /** An attempt finished its task. */
-  | ({ event: 'done'; seconds: number } & AttemptName)
+  | ({ event: 'done' } & AttemptEnd)
   /** An attempt failed; the task is tried again. */
-  | ({ event: 'retry'; cause: 'error' | 'oom' | 'timeout' | 'crash'; inSeconds: number; error: string } & AttemptName)
+  | ({ event: 'retry'; cause: 'error' | 'oom' | 'timeout' | 'crash'; inSeconds: number; error: string } & AttemptEnd)
   /** An attempt ran out of memory or time; the task goes to the lane `fallback`. */
-  | ({ event: 'escalated'; cause: 'oom' | 'timeout'; error: string } & AttemptName)
+  | ({ event: 'escalated'; cause: 'oom' | 'timeout'; error: string } & AttemptEnd)
   /** An attempt was ended from outside; the task goes back at once and has used up nothing. */
-  | ({ event: 'interrupted' } & AttemptName)
+  | ({ event: 'interrupted' } & AttemptEnd)
   /** The handler asked to try again later; the task has used up nothing. */
-  | ({ event: 'snoozed'; inSeconds: number } & AttemptName)
+  | ({ event: 'snoozed'; inSeconds: number } & AttemptEnd)
   /** A task went to the dead letters. */
-  | ({ event: 'dead'; cause: DeathCause; error: string } & AttemptName)
+  | ({ event: 'dead'; cause: DeathCause; error: string } & AttemptEnd)
   /** The result of an attempt came after the lease was lost and was rejected: another attempt runs, or ran, beside it. */
-  | ({ event: 'late' } & AttemptName)
+  | ({ event: 'late' } & AttemptEnd)
   /** A task of a process that is gone was taken back. */
   | { event: 'rescued'; taskId: string; kind: string; lane: Lane; fate: 'returned' | 'dead' | 'cancelled' }
   /** This process did not report in time; its tasks went to others. */
@@ -43,12 +51,19 @@ export type QueueEvent =
 
 /** What there is to tell about an attempt that has ended. */
 export function eventOf({ task, outcome, verdict, error = '', busySeconds }: Settlement): QueueEvent {
-  const attempt = { taskId: task.id, kind: task.kind, lane: task.lane, attempt: task.attempts };
+  const attempt = {
+    taskId: task.id,
+    kind: task.kind,
+    lane: task.lane,
+    attempt: task.attempts,
+    seconds: busySeconds,
+    waitedSeconds: task.waitedSeconds,
+  };
   if (verdict === 'late') return { event: 'late', ...attempt };
   if (verdict === 'unknown') return { event: 'failed', what: `settling task ${task.id}`, error };
   switch (outcome.kind) {
     case 'done':
-      return { event: 'done', ...attempt, seconds: busySeconds };
+      return { event: 'done', ...attempt };
     case 'again':
       return { event: 'retry', ...attempt, cause: outcome.cause, inSeconds: outcome.seconds, error: outcome.error };
     case 'escalated':

@@ -1,6 +1,6 @@
 export { AttemptAborted, Crashed, Discard, Interrupted, OutOfMemory, Snooze, TimedOut } from './attempt.ts';
 export type { AbortCause, Attempt, Handler, Usage } from './attempt.ts';
-export type { AttemptName, QueueEvent } from './events.ts';
+export type { AttemptEnd, AttemptName, QueueEvent } from './events.ts';
 export { migrate, MigrationRefused } from './migrate.ts';
 export type { MigrateOptions } from './migrate.ts';
 export { connectPool } from './pool.ts';
@@ -16,3 +16,5 @@ export type { EndCause, HistoryEntry } from './statements/release.ts';
 export type { TallyRow } from './statements/tally.ts';
 export { taskKind } from './task-kind.ts';
 export type { RateOptions, TaskKind, TaskKindOptions } from './task-kind.ts';
+/** Zod, as the queue itself uses it: payloads are described with it. */
+export { z } from 'zod';

@@ -17,6 +17,7 @@ import { readTally, type Tallied, type TallyRow } from './statements/tally.ts';
 import { readyNotification } from './statements/tell.ts';
 import { Tally } from './tally.ts';
 import type { TaskKind } from './task-kind.ts';
+import { sendSpan } from './telemetry/spans.ts';
 import { Worker } from './worker.ts';
 import type { Handler } from './attempt.ts';
 import { isPassing, messageOf } from './connection-errors.ts';
@@ -44,7 +45,7 @@ const CHUNK = 1_000;
 export class Queue {
   readonly #pool: Pool;
   readonly #names: Names;
-  readonly #emit: (event: QueueEvent) => void;
+  readonly #listeners = new Set<(event: QueueEvent) => void>();
   readonly #notifier: DebouncedNotifier;
   readonly #tally: Tally;
   readonly #source: DatabaseSource;
@@ -56,14 +57,14 @@ export class Queue {
   constructor(options: QueueOptions) {
     this.#pool = options.pool;
     this.#names = namesIn(options.schema ?? 'slipway_queue');
-    this.#emit = options.onEvent ?? (() => undefined);
+    if (options.onEvent !== undefined) this.#listeners.add(options.onEvent);
     this.#notifier = new DebouncedNotifier(this.#pool, this.#names.channel);
     this.#tally = new Tally(this.#pool, this.#names);
     this.#source = new DatabaseSource({
       pool: this.#pool,
       names: this.#names,
       leaseSeconds: options.leaseSeconds ?? 15,
-      emit: this.#emit,
+      emit: (event) => this.#emit(event),
       onRescued: (task) => {
         this.#tally.count(task.kind, task.lane, 'lost');
         if (task.fate === 'dead') this.#tally.count(task.kind, task.lane, 'dead');
@@ -172,15 +173,18 @@ export class Queue {
       const checked = kind.payload.safeParse(payload);
       if (!checked.success) throw checked.error;
     }
-    const ids: string[] = [];
-    for (const chunk of chunksOf(tasks)) ids.push(...(await this.#insert(kind, chunk, client)));
-    return ids;
+    return sendSpan(kind.name, tasks.length, async (trace) => {
+      const ids: string[] = [];
+      for (const chunk of chunksOf(tasks)) ids.push(...(await this.#insert(kind, chunk, client, trace)));
+      return ids;
+    });
   }
 
   async #insert<P>(
     kind: TaskKind<P>,
     tasks: readonly ({ payload: P } & TaskOptions)[],
     client: PoolClient | undefined,
+    trace: string | null,
   ): Promise<string[]> {
     const lane = tasks[0]?.lane ?? 'normal';
     // In the caller's transaction only its commit may tell; and the moment when a task is due is told for each. Of tasks that
@@ -195,7 +199,7 @@ export class Queue {
         lane,
         lossesAllowed: kind.losses,
         keepSeconds: kind.keepSeconds,
-        trace: null,
+        trace,
         batchId: null,
         state: 'by-time',
         notify,
@@ -248,6 +252,16 @@ export class Queue {
   async tally(): Promise<TallyRow[]> {
     await this.#tally.flush();
     return readTally(this.#pool, this.#names);
+  }
+
+  /** Calls `listener` for everything that happens in this process from now on. Call what it returns to end that. */
+  onEvent(listener: (event: QueueEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  #emit(event: QueueEvent): void {
+    for (const listener of this.#listeners) listener(event);
   }
 
   #tell(news: string, notify: 'now' | 'later'): void {

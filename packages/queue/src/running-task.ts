@@ -6,6 +6,7 @@ import type { Source } from './source.ts';
 import type { Claimed } from './statements/claimed.ts';
 import type { Lane } from './statements/lane.ts';
 import type { TaskKind } from './task-kind.ts';
+import { AttemptSpan } from './telemetry/spans.ts';
 
 /** A handler and what it has to do with. */
 export interface Registration {
@@ -44,6 +45,7 @@ export class RunningTask {
   readonly #end = Promise.withResolvers<number>();
   readonly #first = Promise.withResolvers<Settlement>();
   readonly #began = performance.now();
+  readonly #span: AttemptSpan;
   #usage: Usage | null = null;
   #output: unknown = undefined;
   #settling: 'yes' | 'no' = 'no';
@@ -52,6 +54,7 @@ export class RunningTask {
     this.#task = task;
     this.#registration = registration;
     this.#source = source;
+    this.#span = new AttemptSpan(task);
     this.ended = this.#end.promise;
     this.settled = this.#first.promise;
     void this.#attempt().then((outcome) => this.#settle(outcome));
@@ -74,8 +77,10 @@ export class RunningTask {
     try {
       const payload = await kind.payload.safeParseAsync(await open(this.#task.payload));
       if (!payload.success) return { kind: 'dead', cause: 'invalid-payload', error: describeError(payload.error) };
-      return { kind: 'done', result: await handler(payload.data, this.#attemptFor()), output: this.#output };
+      const result = await this.#span.around(() => handler(payload.data, this.#attemptFor()));
+      return { kind: 'done', result, output: this.#output };
     } catch (error) {
+      this.#span.threw(error);
       const timedOut = signal.aborted && signal.reason instanceof AttemptAborted && signal.reason.reason === 'timeout';
       const cause = timedOut ? new TimedOut(`it ran longer than ${timeoutSeconds} s`, { cause: error }) : error;
       return outcomeOf(cause, kind, this.#task, signal);
@@ -106,6 +111,7 @@ export class RunningTask {
       const busySeconds = (performance.now() - this.#began) / 1_000;
       this.#end.resolve(busySeconds);
       const settled = await this.#source.settle(this.#task, outcome);
+      this.#span.end(outcome, settled.verdict);
       this.#first.resolve({ ...settled, task: this.#task, outcome, usage: this.#usage, busySeconds });
     }
     await this.settled;
