@@ -1,0 +1,10 @@
+export type { TypeSignals } from './demand.ts';
+export { desiredReplicas, initialState } from './desired-replicas.ts';
+export type { ScalingDecision, ScalingPolicy, ScalingSignals, ScalingState } from './desired-replicas.ts';
+export { forgetQueue } from './forget-queue.ts';
+export { readLanes, setSizes, setSlots } from './lane-table.ts';
+export type { LaneRow } from './lane-table.ts';
+export { readSignals } from './read-signals.ts';
+export type { LaneLoad, QueueLoad } from './read-signals.ts';
+export { victims } from './victims.ts';
+export type { ScaledWorker } from './victims.ts';
