@@ -2,6 +2,7 @@ export { cannotRun, findChromium } from './chromium.ts';
 export { testDatabase } from './database.ts';
 export type { TestDatabase, Template } from './database.ts';
 export { temporaryFolder } from './folder.ts';
+export { installPackage } from './install-package.ts';
 export { ownPostgres } from './own-postgres.ts';
 export { freePort } from './port.ts';
 export { startProcess } from './process.ts';

@@ -1,9 +1,8 @@
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
-import { freePort, temporaryFolder } from '@slipway/testing';
+import { freePort, installPackage, temporaryFolder } from '@slipway/testing';
 import { trustedJson } from './trusted-json.ts';
 import type { UpInfo } from './up/supervise.ts';
 import { version } from './version.ts';
@@ -39,17 +38,6 @@ async function installed(): Promise<{ folder: string; home: string }> {
     cwd: cli,
     env: { ...process.env, SLIPWAY_DIST: dist },
   });
-  const packed = await run('npm', ['pack', '--json', '--pack-destination', root], { cwd: dist });
-  const [{ filename } = { filename: '' }] = trustedJson<{ filename: string }[]>(packed.stdout);
-  await run('tar', ['-xzf', join(root, filename), '-C', root]);
-  const folder = join(root, 'node_modules', 'slipway');
-  mkdirSync(dirname(folder));
-  cpSync(join(root, 'package'), folder, { recursive: true });
-  const manifest = readFileSync(join(folder, 'package.json'), 'utf8');
-  for (const name of Object.keys(trustedJson<{ dependencies: object }>(manifest).dependencies)) {
-    const link = join(root, 'node_modules', name);
-    mkdirSync(dirname(link), { recursive: true });
-    if (!existsSync(link)) symlinkSync(join(modules, name), link);
-  }
+  const folder = await installPackage(dist, root);
   return { folder, home };
 }

@@ -3,20 +3,13 @@ export type { AbortCause, Attempt, Handler, Usage } from './attempt.ts';
 export type { AttemptEnd, AttemptName, QueueEvent } from './events.ts';
 export { migrate, MigrationRefused } from './migrate.ts';
 export type { MigrateOptions } from './migrate.ts';
+export { openQueue } from './open-queue.ts';
+export type { OpenOptions } from './open-queue.ts';
 export { connectPool } from './pool.ts';
 export type { ConnectOptions } from './pool.ts';
 export { Queue } from './queue.ts';
-export type { AddedBatch } from './producer.ts';
-export type {
-  BatchOptions,
-  EnqueueOptions,
-  MemberOptions,
-  QueueOptions,
-  TaskOptions,
-  WorkOptions,
-} from './queue-options.ts';
+export type { EnqueueOptions, QueueOptions, TaskOptions, WorkOptions } from './queue-options.ts';
 export type { Rate } from './rate.ts';
-export type { BatchResult } from './statements/batch-results.ts';
 export type { DeathCause } from './statements/bury.ts';
 export type { KindCounts } from './statements/counts.ts';
 export type { DeadTask } from './statements/dead.ts';

@@ -7,6 +7,8 @@ export interface ConnectOptions {
   onError?: (error: Error) => void;
   /** Shown in `pg_stat_activity`. Default `slipway`. */
   name?: string;
+  /** What a process does that has idle connections and nothing else: `exit`, or `wait` (default) until they close. */
+  alone?: 'exit' | 'wait';
 }
 
 const IDLE_SECONDS = 10;
@@ -22,6 +24,7 @@ export function connectPool(url: string, options: ConnectOptions = {}): Pool {
     idleTimeoutMillis: IDLE_SECONDS * 1_000,
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
+    allowExitOnIdle: options.alone === 'exit',
     application_name: options.name ?? 'slipway',
   });
   pool.on('error', (error) => options.onError?.(error));
