@@ -5,6 +5,8 @@ drop index task_running;
 drop index task_ready_key;
 drop index task_running_key;
 alter table task drop constraint task_state_check;
+-- Keys take turns from the first on; the empty one would never have its own.
+update task set key = null where key = '';
 alter table task
   alter column payload type json using payload::json,
   alter column key type text collate "C",
@@ -52,6 +54,8 @@ alter table dead_task
   add column ooms integer not null default 0,
   add column timeouts integer not null default 0,
   add column keep_seconds integer not null default 0,
+  -- So that the closing task of a batch finds the results when it is made ready again.
+  add column batch_id bigint,
   add column trace text,
   add check (cause in ('retries-used', 'discarded', 'invalid-payload', 'lost', 'crashed', 'out-of-memory', 'timed-out', 'input-missing'));
 
@@ -79,6 +83,8 @@ create table batch (
   size integer not null,
   open integer not null check (open >= 0)
 ) with (fillfactor = 50);
+-- What housekeeping looks at.
+create index batch_ended on batch (fan_in) where open = 0;
 create table batch_result (
   batch_id bigint not null references batch (id) on delete cascade,
   task_id bigint not null,

@@ -1,60 +1,65 @@
 import { isPassing, sqlState } from './connection-errors.ts';
+import { DueTimer } from './due-timer.ts';
+import { KeyCursor } from './key-cursor.ts';
 import { LineCursor } from './line-cursor.ts';
 import { RateGate } from './rate-gate.ts';
 import type { Wanted } from './source.ts';
-import { claimFromKeys } from './statements/claim-keys.ts';
+import { claimFromKeys, type KeyLook, type KeysClaimed } from './statements/claim-keys.ts';
 import { claimFromLines, type LineWanted } from './statements/claim-line.ts';
 import type { Claimed } from './statements/claimed.ts';
 import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
 
 /** A sweep that took so long is not begun again before so many times that long. */
 const SWEEP_SHARE = 50;
+/** Times of keys that are nearer together than this are waited for together. */
+const TOGETHER_MS = 5;
 
 export interface ClaimerOptions {
   db: Database & { transaction<T>(work: (db: Database) => Promise<T>): Promise<T> };
   names: Names;
-  /** Something can be claimed that a rate held back. */
+  /** There may be something to claim that a claim before left for later. */
   onLater: () => void;
 }
 
-/** What is known of the tasks of one kind and lane. */
+/** What is known of the tasks of one kind and lane: those without a key, and those with one. */
 interface Line {
   line: LineCursor;
-  /** The key whose turn was last, and how the keys looked since the last news. */
-  keys: { after: string; state: 'maybe' | 'nothing' };
+  keys: KeyCursor;
 }
 
 /**
  * Decides where to look for the next tasks, and leases them. Tasks without a key and tasks with one take turns, half and
- * half, when both wait. It asks PostgreSQL only where something may be: see {@link LineCursor}.
+ * half, when both wait. It asks PostgreSQL only where something may be: see {@link LineCursor} and {@link KeyCursor}.
  */
 export class Claimer {
   readonly #options: ClaimerOptions;
   readonly #lines = new Map<string, Line>();
-  readonly #gate = new RateGate();
+  readonly #gate: RateGate;
+  readonly #due: DueTimer;
   #sweepCost = { ms: 0, begun: 0 };
   /** Which come first, when both wait and slots are few. */
   #first: 'line' | 'keys' = 'line';
 
   constructor(options: ClaimerOptions) {
     this.#options = options;
+    this.#gate = new RateGate(options.db, options.names, options.onLater);
+    this.#due = new DueTimer(() => this.#keysDue());
   }
 
   /** @throws what PostgreSQL throws; nothing is claimed then, or it is rescued. */
   async claim(workerId: string, wanted: readonly Wanted[]): Promise<Claimed[]> {
     const allowed = await this.#gate.admit(wanted.filter((one) => this.#mayHave(one)));
     const claimed: Claimed[] = [];
-    const both = allowed.filter((one) => this.#line(one).keys.state === 'maybe');
     this.#first = this.#first === 'line' ? 'keys' : 'line';
     const share = (limit: number) => (this.#first === 'line' ? Math.floor(limit / 2) : Math.ceil(limit / 2));
-    for (const one of both) {
+    for (const one of allowed) {
       const limit = this.#line(one).line.state === 'nothing' ? one.limit : share(one.limit);
       if (limit > 0) claimed.push(...(await this.#fromKeys(workerId, one, limit)));
     }
     claimed.push(...(await this.#fromLines(workerId, rest(allowed, claimed))));
     // What the tasks without keys left over.
-    for (const one of rest(both, claimed)) claimed.push(...(await this.#fromKeys(workerId, one, one.limit)));
-    this.#gate.used(allowed, claimed);
+    for (const one of rest(allowed, claimed)) claimed.push(...(await this.#fromKeys(workerId, one, one.limit)));
+    await this.#gate.used(claimed).catch(() => undefined); // what can't be given back comes again with time
     return claimed;
   }
 
@@ -62,26 +67,26 @@ export class Claimer {
   told(
     news:
       | { what: 'ready'; kind: string; lane: string; priority: number; position: number }
-      | { what: 'keyed'; kind: string; lane: string },
+      | { what: 'keyed'; kind: string; lane: string; key: string | null },
   ): boolean {
     const line = this.#lines.get(`${news.kind} ${news.lane}`);
     if (line === undefined) return false;
     if (news.what === 'ready') line.line.told(news);
-    else line.keys.state = 'maybe';
+    else line.keys.told(news.key);
     return true;
   }
 
-  /** A task of this process left its key, or went back. */
-  freed(): void {
-    for (const { keys } of this.#lines.values()) keys.state = 'maybe';
-    this.#options.onLater();
+  /** A task of this process that had this key ended. */
+  freed(key: string): void {
+    const worthwhile = [...this.#lines.values()].filter(({ keys }) => keys.freed(key));
+    if (worthwhile.length > 0) this.#options.onLater();
   }
 
   sweepAgain(): void {
     this.#sweepCost = { ms: 0, begun: performance.now() };
     for (const { line, keys } of this.#lines.values()) {
       line.sweepAgain();
-      keys.state = 'maybe';
+      keys.walkAgain();
     }
   }
 
@@ -92,11 +97,12 @@ export class Claimer {
 
   stop(): void {
     this.#gate.stop();
+    this.#due.clear();
   }
 
   #line({ kind, lane }: { kind: string; lane: string }): Line {
     const name = `${kind} ${lane}`;
-    const line = this.#lines.get(name) ?? { line: new LineCursor(), keys: { after: '', state: 'maybe' } };
+    const line = this.#lines.get(name) ?? { line: new LineCursor(), keys: new KeyCursor() };
     this.#lines.set(name, line);
     return line;
   }
@@ -125,44 +131,35 @@ export class Claimer {
     return claimed;
   }
 
-  /** Walks on from the key whose turn was last, at most once around. */
+  /** One look at some keys; what they leave to do is done by the next claim, so that heartbeats and other kinds get between. */
   async #fromKeys(workerId: string, wanted: Wanted, limit: number): Promise<Claimed[]> {
     const { keys } = this.#line(wanted);
-    const claimed: Claimed[] = [];
-    const start = keys.after;
-    let lap: 'first' | 'second' = 'first';
-    keys.state = 'nothing'; // news from now on count
-    for (;;) {
-      const found = await this.#claimKeys(workerId, wanted, keys.after, limit - claimed.length);
-      claimed.push(...found.tasks);
-      if (found.contended === 'yes') this.#again(keys);
-      if (claimed.length >= limit) {
-        keys.after = lastKeyOf(found.tasks) ?? '';
-        keys.state = 'maybe';
-        return claimed;
-      }
-      const around = found.reached === 'end' || (lap === 'second' && (found.last ?? '') >= start);
-      if (!around) {
-        keys.after = found.last ?? '';
-        continue;
-      }
-      keys.after = '';
-      if (lap === 'second' || start === '') return claimed;
-      lap = 'second';
-    }
+    const look = keys.next(limit);
+    if (look === null) return [];
+    const began = performance.now();
+    const { tasks, seen, reached } = await this.#claimKeys(workerId, wanted, look, limit).catch((error: unknown) => {
+      keys.failed(look);
+      throw error;
+    });
+    if (look.what === 'walk') this.#sweepCost.ms += performance.now() - began;
+    const laterInMs = keys.looked(look, seen, reached, performance.now());
+    if (laterInMs !== null) this.#due.in(Math.max(laterInMs, TOGETHER_MS));
+    if (keys.state === 'maybe') this.#options.onLater();
+    return tasks;
   }
 
-  /** Another claim took what this one had chosen, and may have left more. */
-  #again(keys: Line['keys']): void {
-    keys.state = 'maybe';
-    this.#options.onLater();
-  }
-
-  async #claimKeys(workerId: string, wanted: Wanted, after: string, limit: number) {
+  async #claimKeys(workerId: string, wanted: Wanted, look: KeyLook, limit: number): Promise<KeysClaimed> {
     const { db, names } = this.#options;
+    const claim = (on: Database) => claimFromKeys(on, names, workerId, { ...wanted, limit, look });
     for (;;) {
       try {
-        return await claimFromKeys(db, names, workerId, { ...wanted, after, limit });
+        if (wanted.keyRate === null) return await claim(db);
+        // What one claim starts counts for the next one: they don't run beside each other.
+        return await db.transaction(async (transaction) => {
+          const lock = `slipway rate ${names.schema} ${wanted.kind}`;
+          await transaction.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [lock]);
+          return claim(transaction);
+        });
       } catch (error) {
         if (sqlState(error) !== UNIQUE_VIOLATION) {
           if (isPassing(error)) this.sweepAgain();
@@ -171,6 +168,14 @@ export class Claimer {
         // Two claims of one key met, and the other one has it now.
       }
     }
+  }
+
+  #keysDue(): void {
+    for (const { keys } of this.#lines.values()) {
+      const nextInMs = keys.due(performance.now());
+      if (nextInMs !== null) this.#due.in(Math.max(nextInMs, TOGETHER_MS));
+    }
+    this.#options.onLater();
   }
 }
 
@@ -183,11 +188,4 @@ function rest(wanted: readonly Wanted[], claimed: readonly Claimed[]): Wanted[] 
   return wanted
     .map((one) => ({ ...one, limit: one.limit - claimed.filter(isOf(one)).length }))
     .filter(({ limit }) => limit > 0);
-}
-
-function lastKeyOf(tasks: readonly Claimed[]): string | null {
-  return tasks.reduce<string | null>(
-    (last, { key }) => (last === null || (key !== null && key > last) ? key : last),
-    null,
-  );
 }

@@ -118,8 +118,7 @@ export class DatabaseSource implements Source {
     this.#progress.forget(task.id);
     const settled = await this.#settler.settle(task, outcome);
     if ('seconds' in outcome) this.soon(outcome.seconds * 1_000);
-    else if (outcome.kind === 'interrupted' || outcome.kind === 'escalated') this.#claimer.freed();
-    if (task.key !== null) this.#claimer.freed();
+    if (task.key !== null) this.#claimer.freed(task.key);
     return settled;
   }
 

@@ -82,7 +82,8 @@ test.each([
   if (keys === 'none') {
     await claimFromLines(db, names, worker, [{ ...line, priority: 0, position: 0, upToPriority: 0 }]);
   } else {
-    await claimFromKeys(db, names, worker, { ...line, after: '', keyConcurrency: 1 });
+    const look = { what: 'walk', after: '', until: null, count: 28 } as const;
+    await claimFromKeys(db, names, worker, { ...line, keyConcurrency: 1, keyRate: null, look });
   }
   expect(read().rows).toBeLessThan(20 * 60);
   expect(read().whole.filter((table) => table === 'task')).toEqual([]);

@@ -1,6 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
 import type { QueueEvent } from './events.ts';
 import type { Lane } from './statements/lane.ts';
+import type { TaskKind } from './task-kind.ts';
 
 /** What there is to say about one task. */
 export interface TaskOptions {
@@ -24,6 +25,16 @@ export interface TaskOptions {
 
 export interface EnqueueOptions extends TaskOptions {
   /** Write the task in the caller's own transaction, so that it exists exactly when the caller's rows do. */
+  client?: PoolClient;
+}
+
+/** What there is to say about one member of a batch: a unique name would find a task outside of it. */
+export type MemberOptions = Omit<TaskOptions, 'unique'>;
+
+export interface BatchOptions<F> {
+  /** The task that becomes ready when the last member has ended, however it ended. */
+  fanIn: { kind: TaskKind<F>; payload: F } & Omit<MemberOptions, 'runAt' | 'delaySeconds'>;
+  /** Add all of it in the caller's own transaction. */
   client?: PoolClient;
 }
 

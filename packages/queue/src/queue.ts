@@ -4,26 +4,29 @@ import { DatabaseSource } from './database-source.ts';
 import { DebouncedNotifier } from './debounced-notifier.ts';
 import { eventOf, type QueueEvent } from './events.ts';
 import { migrate } from './migrate.ts';
-import type { EnqueueOptions, QueueOptions, TaskOptions, WorkOptions } from './queue-options.ts';
+import { type AddedBatch, Producer } from './producer.ts';
+import type {
+  BatchOptions,
+  EnqueueOptions,
+  MemberOptions,
+  QueueOptions,
+  TaskOptions,
+  WorkOptions,
+} from './queue-options.ts';
 import type { Settlement } from './running-task.ts';
+import { type BatchResult, readBatch } from './statements/batch-results.ts';
 import { cancelTask } from './statements/cancel.ts';
 import { countTasks, type KindCounts } from './statements/counts.ts';
 import { type DeadTask, listDead, redriveTask } from './statements/dead.ts';
-import { type Enqueued, insertTasks, type NewTask } from './statements/enqueue.ts';
 import { housekeep } from './statements/housekeep.ts';
 import type { Lane } from './statements/lane.ts';
 import { type Names, namesIn } from './statements/names.ts';
 import { readTally, type Tallied, type TallyRow } from './statements/tally.ts';
-import { readyNotification } from './statements/tell.ts';
-import { Tally } from './tally.ts';
+import { Tally, talliedFor } from './tally.ts';
 import type { TaskKind } from './task-kind.ts';
-import { sendSpan } from './telemetry/spans.ts';
 import { Worker } from './worker.ts';
 import type { Handler } from './attempt.ts';
 import { isPassing, messageOf } from './connection-errors.ts';
-
-/** Tasks that one statement adds. */
-const CHUNK = 1_000;
 
 /**
  * Durable tasks on PostgreSQL, at least once.
@@ -46,10 +49,10 @@ export class Queue {
   readonly #pool: Pool;
   readonly #names: Names;
   readonly #listeners = new Set<(event: QueueEvent) => void>();
-  readonly #notifier: DebouncedNotifier;
   readonly #tally: Tally;
   readonly #source: DatabaseSource;
   readonly #worker: Worker;
+  readonly #producer: Producer;
   #phase: 'idle' | 'started' = 'idle';
   #starting: Promise<void> = Promise.resolve();
   #stopping: Promise<void> | null = null;
@@ -58,7 +61,6 @@ export class Queue {
     this.#pool = options.pool;
     this.#names = namesIn(options.schema ?? 'slipway_queue');
     if (options.onEvent !== undefined) this.#listeners.add(options.onEvent);
-    this.#notifier = new DebouncedNotifier(this.#pool, this.#names.channel);
     this.#tally = new Tally(this.#pool, this.#names);
     this.#source = new DatabaseSource({
       pool: this.#pool,
@@ -79,6 +81,13 @@ export class Queue {
       onTrouble: (what, error) => {
         if (!isPassing(error)) this.#emit({ event: 'failed', what, error: messageOf(error) });
       },
+    });
+    this.#producer = new Producer({
+      pool: this.#pool,
+      names: this.#names,
+      notifier: new DebouncedNotifier(this.#pool, this.#names.channel),
+      tally: this.#tally,
+      told: (news) => this.#source.told(news),
     });
   }
 
@@ -144,10 +153,7 @@ export class Queue {
    * @throws {ZodError} when the payload does not match the kind.
    */
   async enqueue<P>(kind: TaskKind<P>, payload: P, options: EnqueueOptions = {}): Promise<string> {
-    const { client, ...task } = options;
-    const [added] = await this.#enqueue(kind, [{ ...task, payload }], client);
-    if (added === undefined) throw new Error('a task was added and has no id');
-    return added;
+    return this.#producer.enqueue(kind, payload, options);
   }
 
   /**
@@ -161,54 +167,26 @@ export class Queue {
     tasks: readonly ({ payload: P } & TaskOptions)[],
     options: { client?: PoolClient } = {},
   ): Promise<string[]> {
-    return this.#enqueue(kind, tasks, options.client);
+    return this.#producer.enqueueMany(kind, tasks, options.client);
   }
 
-  async #enqueue<P>(
+  /**
+   * Adds tasks as a batch: when the last of them has ended, done, dead or cancelled, the task `fanIn` becomes ready, once. Its
+   * handler reads how they ended by {@link batchResults}. All of it in one transaction; of an empty batch, `fanIn` is ready at once.
+   *
+   * @throws {ZodError} when a payload does not match its kind. @throws {Error} for a unique name. Nothing is added then.
+   */
+  async enqueueBatch<P, F>(
     kind: TaskKind<P>,
-    tasks: readonly ({ payload: P } & TaskOptions)[],
-    client: PoolClient | undefined,
-  ): Promise<string[]> {
-    for (const { payload } of tasks) {
-      const checked = kind.payload.safeParse(payload);
-      if (!checked.success) throw checked.error;
-    }
-    return sendSpan(kind.name, tasks.length, async (trace) => {
-      const ids: string[] = [];
-      for (const chunk of chunksOf(tasks)) ids.push(...(await this.#insert(kind, chunk, client, trace)));
-      return ids;
-    });
+    tasks: readonly ({ payload: P } & MemberOptions)[],
+    options: BatchOptions<F>,
+  ): Promise<AddedBatch> {
+    return this.#producer.enqueueBatch(kind, tasks, options);
   }
 
-  async #insert<P>(
-    kind: TaskKind<P>,
-    tasks: readonly ({ payload: P } & TaskOptions)[],
-    client: PoolClient | undefined,
-    trace: string | null,
-  ): Promise<string[]> {
-    const lane = tasks[0]?.lane ?? 'normal';
-    // In the caller's transaction only its commit may tell; and the moment when a task is due is told for each. Of tasks that
-    // are ready at once, one notification in a while is enough.
-    const plain = client === undefined && tasks.every(isReadyLine);
-    const notify = plain ? this.#notifier.take(`${kind.name} ${lane}`) : 'now';
-    const added = await insertTasks(
-      client ?? this.#pool,
-      this.#names,
-      {
-        kind: kind.name,
-        lane,
-        lossesAllowed: kind.losses,
-        keepSeconds: kind.keepSeconds,
-        trace,
-        batchId: null,
-        state: 'by-time',
-        notify,
-      },
-      tasks.map(newTask),
-    );
-    this.#tally.count(kind.name, lane, 'enqueued', added.length);
-    if (client === undefined) for (const news of newsOf(kind.name, lane, tasks, added)) this.#tell(news, notify);
-    return added.map(({ id }) => id);
+  /** How the members of a batch ended, by id: all of them, in its closing task. They are kept until that is gone. */
+  batchResults(batchId: string): AsyncGenerator<BatchResult> {
+    return readBatch(this.#pool, this.#names, batchId);
   }
 
   /** Registers the handler of a kind and lane, before or after `start`. @throws {Error} when there is one. */
@@ -264,11 +242,6 @@ export class Queue {
     for (const listener of this.#listeners) listener(event);
   }
 
-  #tell(news: string, notify: 'now' | 'later'): void {
-    if (notify === 'later') this.#notifier.owe(news);
-    this.#source.told(news);
-  }
-
   #settled(settlement: Settlement): void {
     const { task, outcome, busySeconds, verdict } = settlement;
     const event = eventOf(settlement);
@@ -281,73 +254,4 @@ export class Queue {
     }
     this.#emit(event);
   }
-}
-
-function talliedFor(outcome: Settlement['outcome']): Tallied[] {
-  switch (outcome.kind) {
-    case 'done':
-    case 'interrupted':
-    case 'snoozed':
-      return [outcome.kind];
-    case 'again':
-      return [countersOf[outcome.cause]];
-    case 'escalated':
-      return [countersOf[outcome.cause], 'escalated'];
-    case 'dead':
-      if (outcome.cause === 'crashed') return ['crashes', 'dead'];
-      if (outcome.cause === 'out-of-memory') return ['ooms', 'dead'];
-      return [outcome.cause === 'timed-out' ? 'timeouts' : 'errors', 'dead'];
-  }
-}
-
-const countersOf = { error: 'errors', crash: 'crashes', oom: 'ooms', timeout: 'timeouts' } as const;
-
-function isReadyLine({ key, runAt, delaySeconds }: TaskOptions): boolean {
-  return key === undefined && runAt === undefined && delaySeconds === undefined;
-}
-
-function newTask({ payload, runAt, delaySeconds, priority, key, unique }: { payload: unknown } & TaskOptions): NewTask {
-  return {
-    payload,
-    ...(runAt !== undefined && { runAt }),
-    ...(delaySeconds !== undefined && { delay: delaySeconds }),
-    ...(priority !== undefined && { priority }),
-    ...(key !== undefined && { key }),
-    ...(unique !== undefined && { unique }),
-  };
-}
-
-/** At most a thousand with one lane each, none of which has the unique name of another. */
-function* chunksOf<T extends TaskOptions>(tasks: readonly T[]): Generator<T[]> {
-  let chunk: T[] = [];
-  let names = new Set<string>();
-  for (const task of tasks) {
-    const clash = task.unique !== undefined && names.has(task.unique);
-    if (
-      chunk.length === CHUNK ||
-      clash ||
-      (chunk[0] !== undefined && (chunk[0].lane ?? 'normal') !== (task.lane ?? 'normal'))
-    ) {
-      yield chunk;
-      chunk = [];
-      names = new Set();
-    }
-    chunk.push(task);
-    if (task.unique !== undefined) names.add(task.unique);
-  }
-  if (chunk.length > 0) yield chunk;
-}
-
-/** What a statement that added tasks tells, once for each line. */
-function newsOf(kind: string, lane: Lane, tasks: readonly TaskOptions[], added: readonly Enqueued[]): Set<string> {
-  const news = new Set<string>();
-  const first = new Map<number, number>();
-  for (const [index, { state, position, dueInMs }] of added.entries()) {
-    const { key, priority = 0 } = tasks[index] ?? {};
-    if (state === 'scheduled') news.add(`scheduled ${dueInMs}`);
-    else if (key !== undefined) news.add(`keyed ${kind} ${lane}`);
-    else first.set(priority, Math.min(first.get(priority) ?? Infinity, position));
-  }
-  for (const [priority, position] of first) news.add(readyNotification({ kind, lane, priority, position }));
-  return news;
 }

@@ -1,3 +1,4 @@
+import type { Outcome } from './outcome.ts';
 import type { Lane } from './statements/lane.ts';
 import type { Database, Names } from './statements/names.ts';
 import { addToTally, type Tallied, type TallyCounts } from './statements/tally.ts';
@@ -42,3 +43,23 @@ export class Tally {
     });
   }
 }
+
+/** What the end of an attempt counts as. */
+export function talliedFor(outcome: Outcome): Tallied[] {
+  switch (outcome.kind) {
+    case 'done':
+    case 'interrupted':
+    case 'snoozed':
+      return [outcome.kind];
+    case 'again':
+      return [countersOf[outcome.cause]];
+    case 'escalated':
+      return [countersOf[outcome.cause], 'escalated'];
+    case 'dead':
+      if (outcome.cause === 'crashed') return ['crashes', 'dead'];
+      if (outcome.cause === 'out-of-memory') return ['ooms', 'dead'];
+      return [outcome.cause === 'timed-out' ? 'timeouts' : 'errors', 'dead'];
+  }
+}
+
+const countersOf = { error: 'errors', crash: 'crashes', oom: 'ooms', timeout: 'timeouts' } as const;

@@ -75,7 +75,7 @@ export function taskKind<P>(kind: TaskKindOptions<P>): TaskKind<P> {
 
 function fullRate(kind: string, field: string, rate: RateOptions | undefined): Rate | null {
   if (rate === undefined) return null;
-  const full = { seconds: 1, burst: rate.limit, ...rate };
+  const full = { seconds: 1, burst: Math.max(1, Math.floor(rate.limit)), ...rate };
   if (full.limit > 0 && full.seconds > 0 && full.burst >= 1) return full;
   throw new Error(
     `kind ${kind}: ${field} is ${JSON.stringify(rate)}, expected limit and seconds above 0, and burst from 1`,

@@ -28,7 +28,7 @@ export type DeathCause =
 
 /** Columns that a task and a dead task share. */
 export const buriedColumns = `id, kind, lane, payload, priority, key, unique_name, lease, attempts, failures, interruptions, losses,
-  crashes, ooms, timeouts, losses_allowed, keep_seconds, trace, created_at`;
+  crashes, ooms, timeouts, losses_allowed, keep_seconds, batch_id, trace, created_at`;
 
 /** Moves a task to the dead letters, if the lease is still ours; a cancelled one is deleted instead. */
 export async function buryTask(

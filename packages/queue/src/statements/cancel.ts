@@ -1,9 +1,10 @@
 import { endInBatch } from './batch.ts';
 import { type Database, type Names } from './names.ts';
-import { tellReady } from './tell.ts';
+import { tellReady, waitingFor } from './tell.ts';
 
 /**
- * Deletes a task that waits; marks one that runs and tells the process that runs it. False: there is no such task (any more).
+ * Deletes a task that waits, and tells who waited behind it; marks one that runs and tells the process that runs it. False: there is no
+ * such task (any more).
  */
 export async function cancelTask(db: Database, names: Names, taskId: string): Promise<boolean> {
   const { rows } = await db.query(
@@ -11,12 +12,14 @@ export async function cancelTask(db: Database, names: Names, taskId: string): Pr
        select id, state from ${names.task} where id = $1 for update
      ), deleted as (
        delete from ${names.task} as task using target where task.id = target.id and target.state <> 'running'
-       returning task.id, task.kind, task.lane, task.batch_id
+       returning task.id, task.kind, task.lane, task.key, task.batch_id
      ), marked as (
        update ${names.task} as task set cancelled = true from target
        where task.id = target.id and target.state = 'running' returning task.id
-     ), ${endInBatch(names, 'deleted', `'cancelled'`)}, told as (
-       ${tellReady('fanned', '$2')}
+     ), ${endInBatch(names, 'deleted', `'cancelled'`)}, freed as (
+       ${waitingFor(names.task, 'select key from deleted')}
+     ), told as (
+       ${tellReady('(table fanned union all table freed)', '$2')}
      ), counted as (
        insert into ${names.tally} as tally (kind, lane, cancelled) select kind, lane, 1 from deleted
        on conflict (kind, lane) do update set cancelled = tally.cancelled + 1

@@ -1,39 +1,59 @@
+import type { Rate } from '../rate.ts';
 import { claimedColumns, type Claimed, claimedFrom } from './claimed.ts';
 import type { Lane } from './lane.ts';
 import { type Database, type Names } from './names.ts';
+import { rateOf } from './rate.ts';
 
-/** How many tasks with keys to claim of one kind and lane, and after whose turn. */
+/**
+ * Which keys to look at.
+ *
+ * | what | |
+ * | --- | --- |
+ * | walk | so many of those that have something ready, in order, after `after` and up to `until` (null: to the last) |
+ * | keys | these |
+ */
+export type KeyLook =
+  | { what: 'walk'; after: string; until: string | null; count: number }
+  | { what: 'keys'; keys: string[] };
+
+/** How many tasks with keys to claim of one kind and lane. */
 export interface KeysWanted {
   kind: string;
   lane: Lane;
-  /** The key whose turn was last; '' to begin with the first. */
-  after: string;
   limit: number;
   /** How many tasks of one key may run at once; null: any number. */
   keyConcurrency: number | null;
+  /** How many tasks of one key may start in a time. Such claims of one kind must not run at the same time. */
+  keyRate: Rate | null;
+  look: KeyLook;
+}
+
+/** A key that was looked at, as it was before the claim. */
+export interface KeySeen {
+  key: string;
+  claimed: number;
+  /** `more`: there is more that could be claimed now. `taken`: all its slots are. `early`: its rate lets nothing through yet. */
+  left: 'more' | 'nothing' | 'taken' | 'early';
+  /** Milliseconds until its rate lets a task through. */
+  dueInMs: number;
 }
 
 export interface KeysClaimed {
   tasks: Claimed[];
-  /** The last key that was looked at; null: there was none after `after`. */
-  last: string | null;
-  /** `yes`: another claim took some of what this one had chosen; there may be more. */
-  contended: 'yes' | 'no';
-  /** `end`: no key comes after `last`. */
+  /** In the order of their turns. */
+  seen: KeySeen[];
+  /** `end`: all keys of the look were looked at. */
   reached: 'end' | 'limit';
 }
 
-/** Keys that one statement looks at, beside as many as are wanted: most of them may have no free slot. */
-const LOOKED_AT = 64;
-
 /**
- * Leases ready tasks with keys to a worker. Keys take turns: of each in the order of keys one task, then of each a second one,
- * and so on; within a key the most urgent and oldest first. A key whose slots are all taken loses its turn. Where only
- * one task of a key may run, an older one of another kind is waited for.
+ * Leases ready tasks with keys to a worker. Keys take turns: of each in the order of the look one task, then of each a second one,
+ * and so on; within a key the most urgent and oldest first. A key whose slots are all taken, or whose time has not come, loses its turn.
+ * Where only one task of a key may run, a kind waits until the oldest task of the key is one of its own.
  *
  * The first of a limited key is taken or nothing: to skip what another claim has locked would run a younger one before it.
  *
- * It walks from key to key through the index, so that a key with a long backlog costs as much as one with a single task.
+ * It reads a few rows of each key, however long its backlog is.
  *
  * @throws {DatabaseError} 23505 when another claim, invisible to this one, took the same slot of a key: claim again.
  */
@@ -43,43 +63,38 @@ export async function claimFromKeys(
   workerId: string,
   wanted: KeysWanted,
 ): Promise<KeysClaimed> {
-  const lookedAt = LOOKED_AT + wanted.limit;
-  const { rows } = await db.query(
-    `with recursive walk as (
-       (select key, 1 as turn from ${names.task} as task
-        where kind = $2 and lane = $3 and state = 'ready' and key is not null and key > $4 order by key limit 1)
-       union all
-       select next.key, walk.turn + 1 from walk cross join lateral (
-         select key from ${names.task} as task
-         where kind = $2 and lane = $3 and state = 'ready' and key is not null and key > walk.key order by key limit 1
-       ) as next
-       where walk.turn < $7
-     ), free as (
-       select walk.key, walk.turn, case when $6::int is null then null else array(
-         select slot from generate_series(1, $6::int) as slot
-         where not exists (select from ${names.task} as running
-           where running.state = 'running' and running.key = walk.key and running.key is not null and running.key_slot = slot)
-       ) end as slots
-       from walk
-     ), candidate as (
-       select picked.id, free.key, free.turn, free.slots
-       from free cross join lateral (
-         select task.id from ${names.task} as task
-         where task.kind = $2 and task.lane = $3 and task.state = 'ready' and task.key is not null and task.key = free.key
-           and ($6::int is distinct from 1 or not exists (
-             select from ${names.task} as older
-             where older.state = 'ready' and older.key is not null and older.key = free.key and older.position < task.position
-               and older.kind <> task.kind
-           ))
+  const { look, kind, lane, limit, keyConcurrency, keyRate } = wanted;
+  const values: unknown[] = [workerId, kind, lane, limit];
+  const parameter = (value: unknown, type: string) => `$${values.push(value)}::${type}`;
+  const text = `with recursive walk as (
+       ${walk(names, look, parameter)}
+     ), clock as materialized (
+       select clock_timestamp() as now
+     ), looked as materialized (
+       select walk.key, walk.turn, ${keyConcurrency === null ? 'null::int[]' : 'free.slots'} as slots, ${keyRate === null ? 'null::int' : 'tokens.number'} as tokens,
+         ${keyRate === null ? '0::float8' : 'tokens.due'} as due
+       from walk cross join clock
+       ${keyConcurrency === null ? '' : freeSlots(names, parameter(keyConcurrency, 'int'))}
+       ${keyRate === null ? '' : tokensOf(names, keyRate, parameter)}
+     ), roomy as materialized (
+       select looked.*, least($4, coalesce(cardinality(slots), $4), coalesce(tokens, $4)) as room from looked
+     ), share as materialized (
+       select ceil($4::float8 / greatest(1, count(*)))::int as most from roomy where room > 0
+     ), candidate as materialized (
+       select picked.*, roomy.key, roomy.turn, roomy.slots
+       from roomy cross join share cross join lateral (
+         select task.id, task.priority, task.position from ${names.task} as task
+         where task.kind = $2 and task.lane = $3 and task.state = 'ready' and task.key is not null and task.key = roomy.key
          order by task.priority, task.position
-         limit case when free.slots is null then $5 else least($5, cardinality(free.slots)) end
-         ${wanted.keyConcurrency === null ? 'for update of task skip locked' : ''}
+         limit least(roomy.room, share.most)
+         ${keyConcurrency === null ? 'for update of task skip locked' : ''}
        ) as picked
-       where exists (select from ${names.worker} where id = $1 and gone_at is null)
+       where room > 0 and exists (select from ${names.worker} where id = $1 and gone_at is null)
+         ${keyConcurrency === 1 ? `and ${isOwnTurn(names)}` : ''}
      ), ranked as (
-       select id, key, turn, slots, row_number() over (partition by key) as rank from candidate
-     ), chosen as (
-       select id, slots[rank] as slot from ranked order by rank, turn limit $5
+       select id, turn, slots, row_number() over (partition by key order by priority, position) as rank from candidate
+     ), chosen as materialized (
+       select id, slots[rank] as slot from ranked order by rank, turn limit $4
      ), locked as materialized (
        select id from ${names.task} as task where id = any(array(select id from chosen)) and state = 'ready' for update skip locked
      ), claimed as (
@@ -88,19 +103,106 @@ export async function claimFromKeys(
          key_slot = (select slot from chosen where chosen.id = task.id)
        where id = any(array(select id from locked))
        returning ${claimedColumns}
-     )
-     select claimed.*, walked.last, walked.count, walked.chosen from (
-       select (select key from walk order by turn desc limit 1) as last, (select count(*) from walk)::int as count,
-         (select count(*) from chosen)::int as chosen
-     ) as walked left join claimed on true`,
-    [workerId, wanted.kind, wanted.lane, wanted.after, wanted.limit, wanted.keyConcurrency, lookedAt],
-  );
-  const first = rows[0] ?? {};
+     )${keyRate === null ? '' : `, ${spent(names, keyRate, parameter)}`}
+     select claimed.*, ${['keys', 'rooms', 'dues', 'candidates', 'most'].map((name) => `case when row_number() over () = 1 then seen.${name} end as ${name}`).join(', ')}
+     from (
+       select (select array_agg(key order by turn) from roomy) as keys, (select array_agg(room order by turn) from roomy) as rooms,
+         (select array_agg(due order by turn) from roomy) as dues, (select array_agg(key) from candidate) as candidates,
+         (select most from share) as most
+     ) as seen left join claimed on true`;
+  const { rows } = await db.query(text, values);
   const tasks = claimedFrom(rows.filter((row) => row['id'] !== null));
-  return {
-    tasks,
-    contended: tasks.length < Number(first['chosen']) ? 'yes' : 'no',
-    last: typeof first['last'] === 'string' ? first['last'] : null,
-    reached: Number(first['count']) < lookedAt ? 'end' : 'limit',
-  };
+  const seen = keysSeen(rows[0] ?? {}, tasks, keyConcurrency === null || keyRate !== null ? 'look again' : 'be told');
+  return { tasks, seen, reached: look.what === 'walk' && seen.length >= look.count ? 'limit' : 'end' };
+}
+
+type Parameter = (value: unknown, type: string) => string;
+
+/** From key to key through the index, so that a key with a long backlog costs as much as one with a single task. */
+function walk(names: Names, look: KeyLook, parameter: Parameter): string {
+  if (look.what === 'keys') {
+    return `select key collate "C" as key, turn::int as turn from unnest(${parameter(look.keys, 'text[]')}) with ordinality as named (key, turn)`;
+  }
+  const until = look.until === null ? '' : `and key <= ${parameter(look.until, 'text')}`;
+  const next = (after: string) =>
+    `select key from ${names.task} as task
+     where kind = $2 and lane = $3 and state = 'ready' and key is not null and key > ${after} ${until} order by key limit 1`;
+  return `(select key, 1 as turn from (${next(parameter(look.after, 'text'))}) as first)
+    union all
+    select next.key, walk.turn + 1 from walk cross join lateral (${next('walk.key')}) as next
+    where walk.turn < ${parameter(look.count, 'int')}`;
+}
+
+/** The first slots that no running task of the key holds. */
+function freeSlots(names: Names, most: string): string {
+  return `cross join lateral (
+      select array(
+        select key_slot from ${names.task} as running
+        where running.state = 'running' and running.key is not null and running.key = walk.key and running.key_slot is not null
+      ) as slots
+    ) as taken cross join lateral (
+      select array(
+        select slot from generate_series(1, least(${most}, $4 + cardinality(taken.slots))) as slot
+        where slot <> all(taken.slots) order by slot limit $4
+      ) as slots
+    ) as free`;
+}
+
+/** Whether the oldest task that waits for the key is of this kind and lane: then no other kind may go, and this one may. */
+function isOwnTurn(names: Names): string {
+  return `(
+      select oldest.kind = $2 and oldest.lane = $3 from ${names.task} as oldest
+      where oldest.state = 'ready' and oldest.key is not null and oldest.key = roomy.key order by oldest.position limit 1
+    )`;
+}
+
+function tokensOf(names: Names, rate: Rate, parameter: Parameter): string {
+  const { tokens, dueInMs } = rateOf(parameter(rate.seconds / rate.limit, 'float8'), parameter(rate.burst, 'float8'));
+  return `left join ${names.rate} as rate on rate.name = $2 || ' ' || walk.key
+    cross join lateral (select ${tokens('rate.tat', 'clock.now')} as number, ${dueInMs('rate.tat', 'clock.now')} as due) as tokens`;
+}
+
+function spent(names: Names, rate: Rate, parameter: Parameter): string {
+  const { spend } = rateOf(parameter(rate.seconds / rate.limit, 'float8'), parameter(rate.burst, 'float8'));
+  return `spent as (
+      insert into ${names.rate} as rate (name, tat)
+      select $2 || ' ' || key, ${spend('tat', 'now', 'number')} from (
+        select key, count(*) as number, (select now from clock) as now,
+          (select tat from ${names.rate} as known where known.name = $2 || ' ' || key) as tat
+        from claimed group by key
+      ) as started
+      on conflict (name) do update set tat = excluded.tat
+    )`;
+}
+
+function keysSeen(
+  row: Record<string, unknown>,
+  tasks: readonly Claimed[],
+  whenFull: 'look again' | 'be told',
+): KeySeen[] {
+  const claimed = countsOf(tasks.map(({ key }) => key));
+  const candidates = countsOf(list(row['candidates']));
+  const rooms = list(row['rooms']).map(Number);
+  const dues = list(row['dues']).map(Number);
+  const most = Number(row['most']);
+  return list(row['keys']).map((value, index) => {
+    const key = String(value);
+    const [room = 0, dueInMs = 0] = [rooms[index], dues[index]];
+    const [got = 0, found = 0] = [claimed.get(key), candidates.get(key)];
+    if (room === 0) return { key, claimed: got, left: dueInMs > 0 ? 'early' : 'taken', dueInMs };
+    const short = got < found || (found > 0 && found === most && room > most);
+    // Nobody tells when a rate lets through the next; the next look does.
+    const usedUp = got > 0 && got === room && whenFull === 'look again';
+    return { key, claimed: got, left: short || usedUp ? 'more' : 'nothing', dueInMs };
+  });
+}
+
+function countsOf(keys: readonly unknown[]): Map<unknown, number> {
+  const counts = new Map<unknown, number>();
+  for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
+  return counts;
+}
+
+function list(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
 }

@@ -46,7 +46,7 @@ export async function listDead(
 
 /**
  * Makes a dead task ready again with all its retries, in the lane it died in; its history stays. It counts no more in the
- * batch it was added with, which has gone on without it. False: there is no such dead task.
+ * batch it was added with, which has gone on without it; one that closes a batch finds the results again. False: there is no such dead task.
  */
 export async function redriveTask(db: Database, names: Names, taskId: string): Promise<boolean> {
   const { rows } = await db.query(
@@ -54,10 +54,12 @@ export async function redriveTask(db: Database, names: Names, taskId: string): P
        delete from ${names.dead} where id = $1 returning *
      ), added as (
        insert into ${names.task} (id, kind, lane, payload, state, run_at, priority, key, unique_name, lease, attempts, interruptions,
-         losses_allowed, keep_seconds, trace, history, created_at)
+         losses_allowed, keep_seconds, batch_id, trace, history, created_at)
        overriding system value
        select id, kind, lane, payload, 'ready', clock_timestamp(), priority, key, unique_name, lease + 1, attempts, interruptions,
-         losses_allowed, keep_seconds, trace, history, created_at
+         losses_allowed, keep_seconds,
+         (select batch.id from ${names.batch} as batch where batch.id = risen.batch_id and batch.fan_in = risen.id),
+         trace, history, created_at
        from risen
        returning kind, lane, key, priority, position
      )

@@ -1,5 +1,6 @@
 import type { Lane } from './lane.ts';
 import { type Database, type Names } from './names.ts';
+import { tellReady } from './tell.ts';
 
 /** What all tasks of one call share. */
 export interface NewTasks {
@@ -68,15 +69,17 @@ export async function insertTasks(
          state = case when task.state = 'ready' or excluded.state = 'ready' then 'ready' else 'scheduled' end
        returning id, kind, lane, key, priority, position, state,
          greatest(0, ceil(extract(epoch from run_at - clock_timestamp()) * 1000))::float8 as due
+     ), became as (
+       select * from added where state = 'ready' and $9
      ), told as (
-       select case when state = 'scheduled' then 'scheduled ' || min(due)
-         when key is not null then concat_ws(' ', 'keyed', kind, lane)
-         else concat_ws(' ', 'ready', kind, lane, priority, min(position)) end as news
-       from added where state <> 'blocked' and $9
-       group by state, kind, lane, key is not null, key, case when key is null then priority end, priority
+       ${tellReady('became', '$10')}
+       union all
+       select count(pg_notify($10, 'scheduled ' || due)) from (
+         select min(due) as due from added where state = 'scheduled' and $9 having count(*) > 0
+       ) as soonest
      )
      select array_agg(id) as ids, array_agg(left(state, 1)) as states, array_agg(position) as positions, array_agg(due) as due,
-       (select count(pg_notify($10, news)) from (select distinct news from told) as distinct_news) as told
+       (select sum(told) from told) as told
      from added`,
     [
       all.kind,
