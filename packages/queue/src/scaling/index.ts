@@ -4,6 +4,7 @@ export type { ScalingDecision, ScalingPolicy, ScalingSignals, ScalingState } fro
 export { forgetQueue } from './forget-queue.ts';
 export { readLanes, setSizes, setSlots } from './lane-table.ts';
 export type { LaneRow } from './lane-table.ts';
+export { kindWithWork, newsChannel } from './queue-news.ts';
 export { readSignals } from './read-signals.ts';
 export type { LaneLoad, QueueLoad } from './read-signals.ts';
 export { victims } from './victims.ts';

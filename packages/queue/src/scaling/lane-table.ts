@@ -12,11 +12,11 @@ export interface LaneRow {
   size: LaneSize | null;
 }
 
-/** What was decided for the lanes of a kind; lanes without a decision are missing. */
-export async function readLanes(db: Database, schema: string, kind: string): Promise<LaneRow[]> {
+/** What was decided for the lanes of these kinds; lanes without a decision are missing. */
+export async function readLanes(db: Database, schema: string, kinds: readonly string[]): Promise<LaneRow[]> {
   const { rows } = await db.query(
-    `select kind, lane, slots, sizes as size from ${namesIn(schema).lane} where kind = $1 order by lane desc`,
-    [kind],
+    `select kind, lane, slots, sizes as size from ${namesIn(schema).lane} where kind = any($1) order by kind, lane desc`,
+    [kinds],
   );
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the columns are named above
   return rows as unknown as LaneRow[];
@@ -41,17 +41,17 @@ export async function setSlots(
   return rows.length > 0 ? 'changed' : 'same';
 }
 
-/** Decides the size of a lane, for the attempts of processes that start from now on. */
+/** Decides the sizes of the lanes, for the attempts of processes that start from now on; null: the declared ones hold again. */
 export async function setSizes(
   db: Database,
   schema: string,
   kind: string,
-  sizes: Readonly<Record<Lane, LaneSize>>,
+  sizes: Readonly<Record<Lane, LaneSize>> | null,
 ): Promise<void> {
   await db.query(
     `insert into ${namesIn(schema).lane} as lane (kind, lane, sizes)
      values ($1, 'normal', $2::json), ($1, 'fallback', $3::json)
      on conflict (kind, lane) do update set sizes = excluded.sizes, updated_at = clock_timestamp()`,
-    [kind, JSON.stringify(sizes.normal), JSON.stringify(sizes.fallback)],
+    [kind, sizes && JSON.stringify(sizes.normal), sizes && JSON.stringify(sizes.fallback)],
   );
 }

@@ -50,10 +50,12 @@ test('slots and sizes are kept by lane, and a change of slots is announced, once
   expect(await setSlots(pool, schema, { ...lane, slots: 3 })).toBe('same');
   const size = { cpu: 1, memoryBytes: 2 ** 28, timeoutSeconds: 30 };
   await setSizes(pool, schema, kind.name, { normal: size, fallback: { ...size, cpu: 2 } });
-  expect(await readLanes(pool, schema, kind.name)).toEqual([
+  expect(await readLanes(pool, schema, [kind.name])).toEqual([
     { ...lane, slots: 3, size },
     { kind: kind.name, lane: 'fallback', slots: 0, size: { ...size, cpu: 2 } },
   ]);
+  await setSizes(pool, schema, kind.name, null);
+  expect((await readLanes(pool, schema, [kind.name])).map((one) => one.size)).toEqual([null, null]);
   await listener.query('select 1');
   expect(heard).toEqual([`slots ${kind.name} normal 3`]);
   await listener.end();
@@ -83,6 +85,6 @@ test('a queue whose owner is gone is forgotten, and no other', async () => {
   await forgetQueue(pool, schema, kind.name);
   expect((await readSignals(pool, schema, kind.name)).lanes.normal.ready).toBe(0);
   expect((await readSignals(pool, schema, other.name)).lanes.normal.ready).toBe(1);
-  expect(await readLanes(pool, schema, kind.name)).toEqual([]);
+  expect(await readLanes(pool, schema, [kind.name])).toEqual([]);
   await pool.end();
 });
