@@ -8,8 +8,17 @@ export type { OpenOptions } from './open-queue.ts';
 export { connectPool } from './pool.ts';
 export type { ConnectOptions } from './pool.ts';
 export { Queue } from './queue.ts';
-export type { EnqueueOptions, QueueOptions, TaskOptions, WorkOptions } from './queue-options.ts';
+export type { AddedBatch } from './producer.ts';
+export type {
+  BatchOptions,
+  EnqueueOptions,
+  MemberOptions,
+  QueueOptions,
+  TaskOptions,
+  WorkOptions,
+} from './queue-options.ts';
 export type { Rate } from './rate.ts';
+export type { BatchResult } from './statements/batch-results.ts';
 export type { DeathCause } from './statements/bury.ts';
 export type { KindCounts } from './statements/counts.ts';
 export type { DeadTask } from './statements/dead.ts';

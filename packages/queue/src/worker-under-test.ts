@@ -10,6 +10,13 @@ import { connectPool, Queue, taskKind } from './index.ts';
 export const hold = taskKind({ name: 'hold', payload: z.object({ name: z.string() }), retries: 0 });
 /** Writes into `record` when it began and ended. */
 export const record = taskKind({ name: 'record', payload: z.object({ name: z.string() }), retries: 0 });
+/** Does the same for a while, three of a key at once. */
+export const limited = taskKind({
+  name: 'limited',
+  payload: z.object({ name: z.string() }),
+  retries: 0,
+  keyConcurrency: 3,
+});
 /** Takes its process down. */
 export const poison = taskKind({ name: 'poison', payload: z.null(), retries: 0 });
 
@@ -38,20 +45,22 @@ if (import.meta.main) {
     },
     options,
   );
+  const keepRecord = async (name: string, taskId: string, attempt: number, work: () => Promise<void>) => {
+    const values = [taskId, name, attempt, process.pid];
+    await pool.query('insert into record (task, name, attempt, pid) values ($1, $2, $3, $4)', values);
+    await work();
+    const ended = 'update record set ended_at = clock_timestamp() where task = $1 and attempt = $2';
+    await pool.query(ended, [taskId, attempt]);
+  };
   queue.work(
     record,
-    async ({ name }, { taskId, number }) => {
-      await pool.query('insert into record (task, name, attempt, pid) values ($1, $2, $3, $4)', [
-        taskId,
-        name,
-        number,
-        process.pid,
-      ]);
-      await pool.query('update record set ended_at = clock_timestamp() where task = $1 and attempt = $2', [
-        taskId,
-        number,
-      ]);
-    },
+    ({ name }, { taskId, number }) => keepRecord(name, taskId, number, async () => undefined),
+    options,
+  );
+  queue.work(
+    limited,
+    ({ name }, { taskId, number }) =>
+      keepRecord(name, taskId, number, async () => void (await pool.query('select pg_sleep(0.02)'))),
     options,
   );
   queue.work(poison, async () => void process.kill(process.pid, 'SIGKILL'), options);

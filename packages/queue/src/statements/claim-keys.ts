@@ -94,7 +94,7 @@ export async function claimFromKeys(
      ), ranked as (
        select id, turn, slots, row_number() over (partition by key order by priority, position) as rank from candidate
      ), chosen as materialized (
-       select id, slots[rank] as slot from ranked order by rank, turn limit $4
+       select id, rank, turn, slots[rank] as slot from ranked order by rank, turn limit $4
      ), locked as materialized (
        select id from ${names.task} as task where id = any(array(select id from chosen)) and state = 'ready' for update skip locked
      ), claimed as (
@@ -104,14 +104,16 @@ export async function claimFromKeys(
        where id = any(array(select id from locked))
        returning ${claimedColumns}
      )${keyRate === null ? '' : `, ${spent(names, keyRate, parameter)}`}
-     select claimed.*, ${['keys', 'rooms', 'dues', 'candidates', 'most'].map((name) => `case when row_number() over () = 1 then seen.${name} end as ${name}`).join(', ')}
+     select claimed.*, ${['keys', 'rooms', 'dues', 'candidates', 'most', 'turns'].map((name) => `case when row_number() over () = 1 then seen.${name} end as ${name}`).join(', ')}
      from (
        select (select array_agg(key order by turn) from roomy) as keys, (select array_agg(room order by turn) from roomy) as rooms,
          (select array_agg(due order by turn) from roomy) as dues, (select array_agg(key) from candidate) as candidates,
-         (select most from share) as most
+         (select most from share) as most, (select array_agg(id::text order by rank, turn) from chosen) as turns
      ) as seen left join claimed on true`;
   const { rows } = await db.query(text, values);
+  const turns = new Map(list(rows[0]?.['turns']).map((id, index) => [id, index]));
   const tasks = claimedFrom(rows.filter((row) => row['id'] !== null));
+  tasks.sort((a, b) => (turns.get(a.id) ?? 0) - (turns.get(b.id) ?? 0));
   const seen = keysSeen(rows[0] ?? {}, tasks, keyConcurrency === null || keyRate !== null ? 'look again' : 'be told');
   return { tasks, seen, reached: look.what === 'walk' && seen.length >= look.count ? 'limit' : 'end' };
 }

@@ -22,7 +22,7 @@ export function rateOf(interval: string, burst: string) {
     tokens,
     /** Milliseconds until one may start; 0: now. */
     dueInMs: (tat: string, now: string) =>
-      `greatest(0, ceil(extract(epoch from (${from(tat, now)}) - ${now} - ${seconds(`${burst} - 1.001`)}) * 1000))::float8`,
+      `greatest(0, ceil(extract(epoch from (${from(tat, now)}) - ${now} - ${seconds(`${burst} - 0.9995`)}) * 1000))::float8`,
     /** The `tat` after so many starts. */
     spend: (tat: string, now: string, number: string) => `(${from(tat, now)}) + ${seconds(number)}`,
   };
