@@ -93,6 +93,12 @@ export const catalogue: CatalogueEntry[] = [
     load: () => import('./commands/exec.ts'),
   },
   {
+    name: 'queue',
+    summary: 'queues of workers: how full, what failed, what size',
+    usage: 'list|show|tail|dead|retry|cancel|size [QUEUE]',
+    load: () => import('./commands/queue.ts'),
+  },
+  {
     name: 'open',
     summary: 'open an environment, or the dashboard, in the browser',
     usage: '[APP/ENV]',
