@@ -98,6 +98,9 @@ create table cron (
   kind text not null,
   schedule text not null,
   timezone text not null,
+  -- What each tick adds.
+  task json not null,
+  -- infinity: never again.
   next_at timestamptz not null
 );
 

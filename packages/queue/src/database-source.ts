@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import { Claimer } from './claimer.ts';
+import { CronClock } from './cron-clock.ts';
 import { describeError, isPassing, messageOf, sqlState } from './connection-errors.ts';
 import { DueTimer } from './due-timer.ts';
 import type { QueueEvent } from './events.ts';
@@ -13,6 +14,7 @@ import type { Claimed } from './statements/claimed.ts';
 import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
 import { promoteDue } from './statements/promote.ts';
 import type { Rescued } from './statements/rescue.ts';
+import type { Lane } from './statements/lane.ts';
 import { parseNotification } from './statements/tell.ts';
 import { unclaimTasks } from './statements/unclaim.ts';
 import { within } from './within.ts';
@@ -26,6 +28,8 @@ export interface DatabaseSourceOptions {
   leaseSeconds: number;
   emit: (event: QueueEvent) => void;
   onRescued: (task: Rescued) => void;
+  /** A tick of a schedule added a task. */
+  onAdded: (kind: string, lane: Lane) => void;
   /** Runs now and then while started: housekeeping that any process may do. */
   housekeeping: (db: Database) => Promise<void>;
 }
@@ -47,6 +51,8 @@ export class DatabaseSource implements Source {
   readonly #claimer: Claimer;
   readonly #progress: ProgressWriter;
   readonly #due = new DueTimer(() => void this.#promote());
+  readonly #cron: CronClock;
+  readonly #ticks = new DueTimer(() => void this.#tick());
   #listener: SourceListener | null = null;
   #timers: NodeJS.Timeout[] = [];
 
@@ -74,6 +80,7 @@ export class DatabaseSource implements Source {
       onNotification: (payload) => this.#notified(payload),
       onBroken: (error, retryInMs) => emit({ event: 'disconnected', error: describeError(error), retryInMs }),
     });
+    this.#cron = new CronClock({ db: this.#link, names, onAdded: options.onAdded });
     this.#claimer = new Claimer({ db: this.#link, names, onLater: () => this.#listener?.onWork() });
   }
 
@@ -95,6 +102,7 @@ export class DatabaseSource implements Source {
     this.#listener = null;
     for (const timer of this.#timers) clearInterval(timer);
     this.#due.clear();
+    this.#ticks.clear();
     this.#claimer.stop();
     this.#settler.giveUp(); // without PostgreSQL the rest is taken back when our lease has run out
     this.#progress.stop();
@@ -148,6 +156,7 @@ export class DatabaseSource implements Source {
     setImmediate(() => {
       void this.#beat();
       void this.#promote();
+      void this.#tick();
       this.#listener?.onWork();
     });
   }
@@ -156,6 +165,7 @@ export class DatabaseSource implements Source {
     const news = parseNotification(payload);
     if (news === null) return;
     if (news.what === 'scheduled') this.soon(news.inMs);
+    if (news.what === 'cron' && this.#listener !== null) this.#ticks.in(news.inMs);
     if (news.what === 'cancel') this.#listener?.onCancelled(news.taskId);
     if ((news.what === 'ready' || news.what === 'keyed') && this.#claimer.told(news)) this.#listener?.onWork();
   }
@@ -179,9 +189,17 @@ export class DatabaseSource implements Source {
     });
   }
 
+  async #tick(): Promise<void> {
+    await this.#tolerate('adding the tasks of schedules', async () => {
+      const nextInMs = await this.#cron.tick();
+      if (nextInMs !== null && this.#listener !== null) this.#ticks.in(nextInMs);
+    });
+  }
+
   async #sweep(): Promise<void> {
     this.#claimer.sweepWhenCheap();
     await this.#promote();
+    await this.#tick();
     this.#listener?.onWork();
     await this.#tolerate('housekeeping', () => this.#options.housekeeping(this.#writing));
   }

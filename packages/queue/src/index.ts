@@ -11,6 +11,7 @@ export { Queue } from './queue.ts';
 export type { AddedBatch } from './producer.ts';
 export type {
   BatchOptions,
+  CronOptions,
   EnqueueOptions,
   MemberOptions,
   QueueOptions,

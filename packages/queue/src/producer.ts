@@ -1,8 +1,10 @@
 import type { Pool, PoolClient } from 'pg';
 import type { DebouncedNotifier } from './debounced-notifier.ts';
 import { inTransaction } from './in-transaction.ts';
-import type { BatchOptions, EnqueueOptions, MemberOptions, TaskOptions } from './queue-options.ts';
+import type { BatchOptions, CronOptions, EnqueueOptions, MemberOptions, TaskOptions } from './queue-options.ts';
+import { checkSchedule, nextTime } from './schedule.ts';
 import { insertBatch, openBatch } from './statements/add-batch.ts';
+import { databaseNow, saveCron } from './statements/cron.ts';
 import { type Enqueued, insertTasks, type NewTask, type NewTasks } from './statements/enqueue.ts';
 import type { Lane } from './statements/lane.ts';
 import type { Database, Names } from './statements/names.ts';
@@ -91,6 +93,21 @@ export class Producer {
     this.#options.tally.count(closing.name, last.lane ?? 'normal', 'enqueued');
     for (const { lane = 'normal' } of tasks) this.#options.tally.count(kind.name, lane, 'enqueued');
     return added;
+  }
+
+  async cron<P>(options: CronOptions<P>): Promise<void> {
+    const { name, schedule, timezone = 'UTC', kind, ...task } = options;
+    checkSchedule({ name, schedule, timezone });
+    check(kind, task);
+    const all = {
+      kind: kind.name,
+      lane: task.lane ?? 'normal',
+      lossesAllowed: kind.losses,
+      keepSeconds: kind.keepSeconds,
+    };
+    const { pool, names } = this.#options;
+    const nextAt = nextTime(schedule, timezone, await databaseNow(pool));
+    await saveCron(pool, names, { name, schedule, timezone, task: newTask(task), all }, nextAt);
   }
 
   async #insert<P>(

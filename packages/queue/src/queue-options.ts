@@ -38,6 +38,17 @@ export interface BatchOptions<F> {
   client?: PoolClient;
 }
 
+export interface CronOptions<P> extends Omit<TaskOptions, 'runAt' | 'delaySeconds'> {
+  /** Names the schedule: there is one of each name, and the last word about it counts. */
+  name: string;
+  /** Minute, hour, day, month and weekday, or second first: `0 3 * * *` is every night at three. */
+  schedule: string;
+  /** A name from the IANA database, such as `Europe/Vienna`. Default `UTC`. */
+  timezone?: string;
+  kind: TaskKind<P>;
+  payload: P;
+}
+
 export interface WorkOptions {
   /** Tasks at once in this process. Default 4. */
   concurrency?: number;

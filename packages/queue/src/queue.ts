@@ -7,6 +7,7 @@ import { migrate } from './migrate.ts';
 import { type AddedBatch, Producer } from './producer.ts';
 import type {
   BatchOptions,
+  CronOptions,
   EnqueueOptions,
   MemberOptions,
   QueueOptions,
@@ -17,6 +18,7 @@ import type { Settlement } from './running-task.ts';
 import { type BatchResult, readBatch } from './statements/batch-results.ts';
 import { cancelTask } from './statements/cancel.ts';
 import { countTasks, type KindCounts } from './statements/counts.ts';
+import { deleteCron } from './statements/cron.ts';
 import { type DeadTask, listDead, redriveTask } from './statements/dead.ts';
 import { housekeep } from './statements/housekeep.ts';
 import type { Lane } from './statements/lane.ts';
@@ -73,6 +75,7 @@ export class Queue {
         const { id: taskId, ...rest } = task;
         this.#emit({ event: 'rescued', taskId, ...rest });
       },
+      onAdded: (kind, lane) => this.#tally.count(kind, lane, 'enqueued'),
       housekeeping: (db) => housekeep(db, this.#names),
     });
     this.#worker = new Worker({
@@ -187,6 +190,25 @@ export class Queue {
   /** How the members of a batch ended, by id: all of them, in its closing task. They are kept until that is gone. */
   batchResults(batchId: string): AsyncGenerator<BatchResult> {
     return readBatch(this.#pool, this.#names, batchId);
+  }
+
+  /**
+   * Adds a task at every time of a schedule, by PostgreSQL's clock, once over all processes; some queue must be started. Of times
+   * that pass while none is, the latest is made up for. A schedule of the same name is changed: it takes effect at once, everywhere.
+   *
+   * ```ts
+   * await queue.cron({ name: 'report', schedule: '0 3 * * *', timezone: 'Europe/Vienna', kind: report, payload: {} });
+   * ```
+   *
+   * @throws {ZodError} for the payload. @throws {Error} that names another field which can't be used.
+   */
+  async cron<P>(options: CronOptions<P>): Promise<void> {
+    return this.#producer.cron(options);
+  }
+
+  /** Ends a schedule; tasks that it added stay. False: there is none of this name. */
+  uncron(name: string): Promise<boolean> {
+    return deleteCron(this.#pool, this.#names, name);
   }
 
   /** Registers the handler of a kind and lane, before or after `start`. @throws {Error} when there is one. */

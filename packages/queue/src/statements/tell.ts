@@ -8,12 +8,13 @@
  * | `keyed KIND LANE KEY` | tasks with that key became ready, or the key became free |
  * | `keyed KIND LANE` | the same of many keys |
  * | `scheduled MILLISECONDS` | a task was added or given back that is due in that time |
+ * | `cron MILLISECONDS` | a schedule was entered or changed; its next tick is in that time |
  * | `cancel ID` | a running task was cancelled |
  */
 export type Notification =
   | { what: 'ready'; kind: string; lane: string; priority: number; position: number }
   | { what: 'keyed'; kind: string; lane: string; key: string | null }
-  | { what: 'scheduled'; inMs: number }
+  | { what: 'scheduled' | 'cron'; inMs: number }
   | { what: 'cancel'; taskId: string };
 
 /** @returns null for what this version does not know. */
@@ -27,7 +28,7 @@ export function parseNotification(payload: string): Notification | null {
     const key = third === undefined ? null : payload.slice(`keyed ${first} ${second} `.length);
     return { what, kind: first, lane: second, key };
   }
-  if (what === 'scheduled') return { what, inMs: Number(first) };
+  if (what === 'scheduled' || what === 'cron') return { what, inMs: Number(first) };
   if (what === 'cancel') return { what, taskId: first };
   return null;
 }

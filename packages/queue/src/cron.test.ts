@@ -1,0 +1,127 @@
+import path from 'node:path';
+import { startProcess, testDatabase, waitFor } from '@slipway/testing';
+import { expect, onTestFinished, test } from 'vitest';
+import { z } from 'zod';
+import { connectPool, Queue, type QueueEvent, taskKind } from './index.ts';
+import { nextTime } from './schedule.ts';
+import { record } from './worker-under-test.ts';
+
+const note = taskKind({ name: 'note', payload: z.object({ text: z.string() }), retries: 0 });
+
+async function setup() {
+  const { pool, url } = await testDatabase({
+    name: 'queue',
+    prepare: async (template) => {
+      const templatePool = connectPool(template);
+      await new Queue({ pool: templatePool }).migrate();
+      await templatePool.end();
+    },
+  });
+  const events: QueueEvent[] = [];
+  const another = () => {
+    const queue = new Queue({ pool, onEvent: (event) => events.push(event) });
+    onTestFinished(() => queue.stop({ graceSeconds: 0 }));
+    return queue;
+  };
+  return { pool, url, events, another, queue: another() };
+}
+
+test('several queues add one task at each tick', async () => {
+  const { queue, another, pool, events } = await setup();
+  const queues = [queue, another(), another()];
+  const at: number[] = [];
+  for (const one of queues) {
+    one.work(note, async () => void at.push(Date.now()));
+    await one.start();
+  }
+  await Promise.all(
+    queues.map((one) => one.cron({ name: 'tick', schedule: '* * * * * *', kind: note, payload: { text: 'x' } })),
+  );
+  await waitFor(() => at.length >= 4, { what: 'four ticks' });
+  expect(await queue.uncron('tick')).toBe(true);
+  expect(await queue.uncron('tick')).toBe(false);
+  const { rows } = await pool.query<{ last: string }>('select last_value::text as last from slipway_queue.task_id_seq');
+  expect(Number(rows[0]?.last)).toBe(at.length);
+  for (const [index, time] of at.entries()) expect(time - (at[0] ?? 0)).toBeLessThan(index * 1_000 + 900);
+  expect(events.filter(({ event }) => event === 'failed')).toEqual([]);
+});
+
+test('of ticks that nobody was there for, one is made up for; a changed schedule takes effect, an unchanged one keeps its next tick', async () => {
+  const { queue, pool } = await setup();
+  const seen: string[] = [];
+  queue.work(note, async ({ text }) => void seen.push(text));
+  const nightly = { name: 'nightly', schedule: '0 3 * * *', timezone: 'Europe/Vienna', kind: note } as const;
+  await queue.cron({ ...nightly, payload: { text: 'first' } });
+  const next = async () =>
+    (
+      await pool.query<{ at: string }>(
+        `select to_char(next_at at time zone 'Europe/Vienna', 'HH24:MI') as at from slipway_queue.cron where next_at > now()`,
+      )
+    ).rows[0]?.at;
+  expect(await next()).toBe('03:00');
+  await pool.query(`update slipway_queue.cron set next_at = next_at - interval '5 days'`);
+  await queue.cron({ ...nightly, payload: { text: 'second' } });
+  expect(await next()).toBeUndefined();
+  await queue.start();
+  await waitFor(() => seen.length === 1, { what: 'the missed tick' });
+  expect(await next()).toBe('03:00');
+  await queue.cron({ ...nightly, schedule: '30 4 * * *', payload: { text: 'third' } });
+  expect(await next()).toBe('04:30');
+  expect(seen).toEqual(['second']);
+});
+
+test('a process whose clock is an hour off adds tasks when it is time by the clock of PostgreSQL', async () => {
+  const { pool, url, queue } = await setup();
+  await pool.query('create table release (name text)');
+  await pool.query(
+    'create table record (task bigint, name text, attempt int, pid int, began_at timestamptz default clock_timestamp(), ended_at timestamptz)',
+  );
+  const file = path.join(import.meta.dirname, 'worker-under-test.ts');
+  const late = path.join(import.meta.dirname, 'clock-off-under-test.ts');
+  const child = startProcess(process.execPath, ['--import', late, file, url, '60']);
+  await child.waitForOutput(/^ready$/m);
+  await queue.cron({ name: 'tick', schedule: '* * * * * *', kind: record, payload: { name: 'x' } });
+  await waitFor(async () => ((await pool.query('select from record')).rowCount ?? 0) >= 3, { what: 'three ticks' });
+  await queue.uncron('tick');
+  const { rows } = await pool.query<{ spread: number; runs: number }>(
+    'select extract(epoch from max(began_at) - min(began_at))::float8 as spread, count(*)::int as runs from record',
+  );
+  expect(rows[0]?.spread).toBeGreaterThan((rows[0]?.runs ?? 0) - 1.9);
+});
+
+test('names the field of a schedule that can not be used', async () => {
+  const { queue } = await setup();
+  const cron = { name: 'x', schedule: '0 3 * * *', kind: note, payload: { text: 'x' } };
+  await expect(queue.cron({ ...cron, schedule: '61 * * * *' })).rejects.toThrow(
+    /cron 'x': schedule is '61 \* \* \* \*', expected five fields/,
+  );
+  await expect(queue.cron({ ...cron, schedule: '2030-01-01T00:00:00' })).rejects.toThrow(
+    /schedule is '2030.*use 'runAt'/,
+  );
+  await expect(queue.cron({ ...cron, timezone: 'Mars/Base' })).rejects.toThrow(
+    /timezone is 'Mars\/Base', expected a name/,
+  );
+  await expect(queue.cron({ ...cron, name: '' })).rejects.toThrow(/name is ''/);
+  await expect(queue.cron({ ...cron, payload: JSON.parse('{}') })).rejects.toThrow(/expected string/);
+});
+
+test('daylight saving: a time in the gap is at its end, one that comes twice is once, what repeats goes on', () => {
+  const times = (schedule: string, from: string, count: number) => {
+    const list: string[] = [];
+    for (let at = Date.parse(from); list.length < count;) {
+      at = nextTime(schedule, 'Europe/Vienna', at) ?? Infinity;
+      list.push(new Date(at).toISOString().slice(5, 16));
+    }
+    return list;
+  };
+  // On 29 March 2026 it is 03:00 after 01:59; on 25 October 02:00 after 02:59.
+  expect(times('30 2 * * *', '2026-03-28T12:00Z', 2)).toEqual(['03-29T01:00', '03-30T00:30']);
+  expect(times('30 2 * * *', '2026-10-24T12:00Z', 2)).toEqual(['10-25T00:30', '10-26T01:30']);
+  expect(times('*/30 * * * *', '2026-10-25T00:00Z', 4)).toEqual([
+    '10-25T00:30',
+    '10-25T01:00',
+    '10-25T01:30',
+    '10-25T02:00',
+  ]);
+  expect(times('*/30 * * * *', '2026-03-29T00:00Z', 3)).toEqual(['03-29T00:30', '03-29T01:00', '03-29T01:30']);
+});
