@@ -1,5 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import type { QueueEvent } from './events.ts';
+import type { ObjectStore } from './objects/index.ts';
 import type { Lane } from './statements/lane.ts';
 import type { TaskKind } from './task-kind.ts';
 
@@ -64,6 +65,8 @@ export interface QueueOptions {
   schema?: string;
   /** Seconds without a heartbeat after which a process's tasks are taken from it. Default 15. */
   leaseSeconds?: number;
+  /** Where payloads of more than 64 KiB are kept. Default: nowhere; they are in PostgreSQL like any other. */
+  objects?: ObjectStore;
   /** Called for everything an operator may want to know. */
   onEvent?: (event: QueueEvent) => void;
 }

@@ -20,6 +20,7 @@ import { cancelTask } from './statements/cancel.ts';
 import { countTasks, type KindCounts } from './statements/counts.ts';
 import { deleteCron } from './statements/cron.ts';
 import { type DeadTask, listDead, redriveTask } from './statements/dead.ts';
+import { HolderWatch } from './holder-watch.ts';
 import { housekeep } from './statements/housekeep.ts';
 import type { Lane } from './statements/lane.ts';
 import { type Names, namesIn } from './statements/names.ts';
@@ -52,6 +53,7 @@ export class Queue {
   readonly #names: Names;
   readonly #listeners = new Set<(event: QueueEvent) => void>();
   readonly #tally: Tally;
+  readonly #holders: HolderWatch;
   readonly #source: DatabaseSource;
   readonly #worker: Worker;
   readonly #producer: Producer;
@@ -64,6 +66,10 @@ export class Queue {
     this.#names = namesIn(options.schema ?? 'slipway_queue');
     if (options.onEvent !== undefined) this.#listeners.add(options.onEvent);
     this.#tally = new Tally(this.#pool, this.#names);
+    this.#holders = new HolderWatch({
+      seconds: options.heldTransactionSeconds ?? 60,
+      emit: (event) => this.#emit(event),
+    });
     this.#source = new DatabaseSource({
       pool: this.#pool,
       names: this.#names,
@@ -76,7 +82,10 @@ export class Queue {
         this.#emit({ event: 'rescued', taskId, ...rest });
       },
       onAdded: (kind, lane) => this.#tally.count(kind, lane, 'enqueued'),
-      housekeeping: (db) => housekeep(db, this.#names),
+      housekeeping: async (db) => {
+        await housekeep(db, this.#names);
+        await this.#holders.look(db);
+      },
     });
     this.#worker = new Worker({
       source: this.#source,
@@ -265,6 +274,7 @@ export class Queue {
   }
 
   #settled(settlement: Settlement): void {
+    this.#holders.taskEnded();
     const { task, outcome, busySeconds, verdict } = settlement;
     const event = eventOf(settlement);
     if (verdict === 'done') {

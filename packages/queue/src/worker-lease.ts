@@ -31,6 +31,8 @@ export class WorkerLease {
   #claims = 0;
   /** Until when (milliseconds, monotonic) a claim may still be carried out whose answer nobody waits for any more; null: no claim is in doubt. */
   #doubtUntil: number | null = null;
+  /** What was known when the doubt was over: the end of an earlier attempt that is still being written may hide a stray of the same task. */
+  #suspects: Set<string> | null = null;
 
   constructor(options: WorkerLeaseOptions) {
     this.#options = options;
@@ -94,6 +96,7 @@ export class WorkerLease {
       return id === this.#id ? claimed : [];
     } catch (error) {
       this.#doubtUntil = performance.now() + this.#options.leaseSeconds * 1_000;
+      this.#suspects = null;
       throw error;
     } finally {
       // Not at once: the caller is about to make them known.
@@ -119,14 +122,20 @@ export class WorkerLease {
   async #takeBackStrays(db: Database): Promise<void> {
     if (this.#doubtUntil === null) return;
     const over = performance.now() > this.#doubtUntil;
+    const own = { id: this.#id, known: this.#options.running() };
     try {
       // Statements run in the order of the calls: what a claim gets that begins from here on is not looked at.
-      await unclaimStrays(db, this.#names, { id: this.#id, known: this.#options.running() });
+      await unclaimStrays(db, this.#names, own);
     } catch (error) {
       if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
       return; // a successor came that moment; the next heartbeat sees it
     }
-    if (over) this.#doubtUntil = null;
+    if (!over) return;
+    const known = new Set(own.known);
+    this.#suspects = new Set([...(this.#suspects ?? known)].filter((id) => known.has(id)));
+    if (this.#suspects.size > 0) return;
+    this.#doubtUntil = null;
+    this.#suspects = null;
   }
 
   async #rescue(db: Database): Promise<void> {
