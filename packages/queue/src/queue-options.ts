@@ -65,6 +65,8 @@ export interface QueueOptions {
   schema?: string;
   /** Seconds without a heartbeat after which a process's tasks are taken from it. Default 15. */
   leaseSeconds?: number;
+  /** For how many seconds a transaction may be open before the event `transaction-held` names it. Default 60. */
+  heldTransactionSeconds?: number;
   /** Where payloads of more than 64 KiB are kept. Default: nowhere; they are in PostgreSQL like any other. */
   objects?: ObjectStore;
   /** Called for everything an operator may want to know. */
