@@ -21,6 +21,7 @@ import { countTasks, type KindCounts } from './statements/counts.ts';
 import { deleteCron } from './statements/cron.ts';
 import { type DeadTask, listDead, redriveTask } from './statements/dead.ts';
 import { HolderWatch } from './holder-watch.ts';
+import { type QueueLoad, readSignals } from './scaling/read-signals.ts';
 import { housekeep } from './statements/housekeep.ts';
 import type { Lane } from './statements/lane.ts';
 import { type Names, namesIn } from './statements/names.ts';
@@ -255,6 +256,11 @@ export class Queue {
   /** How many tasks there are, by kind and state: counted one by one, which takes a while for many. */
   counts(): Promise<Record<string, KindCounts>> {
     return countTasks(this.#pool, this.#names);
+  }
+
+  /** What waits and runs for a kind, in one statement that costs the same however much it is: above 20,000 it counts no further. */
+  load(kind: string): Promise<QueueLoad> {
+    return readSignals(this.#pool, this.#names.schema, kind);
   }
 
   /** What happened since the beginning, by kind and lane; the last two seconds may be missing. */

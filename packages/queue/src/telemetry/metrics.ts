@@ -1,0 +1,201 @@
+import { Counter, Gauge, Histogram, register as standard, type Registry } from 'prom-client';
+import type { AttemptEnd, QueueEvent } from '../events.ts';
+import type { Queue } from '../queue.ts';
+import type { LaneLoad, QueueLoad } from '../scaling/read-signals.ts';
+import type { DeathCause } from '../statements/bury.ts';
+import type { TallyRow } from '../statements/tally.ts';
+
+export interface MetricsOptions {
+  /** Where the metrics are registered. Default: prom-client's global registry. Two queues need two. */
+  register?: Registry;
+}
+
+export interface QueueMetrics {
+  register: Registry;
+  /** Unregisters them, and listens to the queue no more. */
+  stop: () => void;
+}
+
+type Column = Exclude<keyof TallyRow, 'kind' | 'lane'>;
+
+/** How attempts ended: the value of the label `cause`, and where it is counted. */
+const causes = {
+  done: 'done',
+  error: 'errors',
+  oom: 'ooms',
+  timeout: 'timeouts',
+  crash: 'crashes',
+  lost: 'lost',
+  interrupted: 'interrupted',
+  snoozed: 'snoozed',
+} as const satisfies Record<string, Column>;
+
+const totals: { column: Column; name: string; help: string }[] = [
+  { column: 'enqueued', name: 'tasks_enqueued_total', help: 'Tasks that were added' },
+  { column: 'dead', name: 'tasks_dead_total', help: 'Tasks that went to the dead letters' },
+  { column: 'escalated', name: 'tasks_escalated_total', help: 'Tasks that went to the lane fallback' },
+  { column: 'cancelled', name: 'tasks_cancelled_total', help: 'Tasks that were cancelled' },
+  { column: 'busy_seconds', name: 'busy_seconds_total', help: 'Time that attempts took' },
+  { column: 'waited_seconds', name: 'waited_seconds_total', help: 'Time that tasks were ready before their attempts' },
+];
+
+const gauges: { of: (lane: LaneLoad) => number; name: string; help: string }[] = [
+  { of: ({ ready }) => ready, name: 'ready', help: 'Tasks that may be claimed; of more than 20000 so many' },
+  {
+    of: ({ scheduled }) => scheduled,
+    name: 'scheduled',
+    help: 'Tasks whose time has not come; of more than 20000 so many',
+  },
+  { of: ({ running }) => running, name: 'running', help: 'Tasks that are worked on' },
+  {
+    of: ({ oldestSeconds }) => oldestSeconds ?? 0,
+    name: 'oldest_seconds',
+    help: 'How long the first in line has been ready',
+  },
+];
+
+/** Seconds: from what is hardly work to what takes hours. */
+const buckets = [0.005, 0.02, 0.1, 0.5, 2, 10, 30, 120, 600, 3600];
+
+/**
+ * Offers a queue's figures to Prometheus. Counters and gauges are of the whole queue and read from PostgreSQL when they are scraped, by one
+ * cheap statement and one for each kind; every process shows the same, so take their `max`, not their `sum`. Histograms are of the attempts in this process.
+ *
+ * ```ts
+ * const { register } = queueMetrics(queue);
+ * http.createServer(async (_, response) => response.end(await register.metrics())).listen(9090);
+ * ```
+ *
+ * A scrape while PostgreSQL can't be reached does not fail: `slipway_queue_up` is 0 then, and counters and gauges are left out.
+ *
+ * @throws {Error} when the registry has metrics of these names.
+ */
+export function queueMetrics(queue: Queue, options: MetricsOptions = {}): QueueMetrics {
+  const register = options.register ?? standard;
+  const read = once(() => readAll(queue));
+  const names: string[] = [];
+  const common = (name: string, help: string) => {
+    names.push(`slipway_queue_${name}`);
+    return { name: `slipway_queue_${name}`, help, registers: [register] };
+  };
+
+  new Gauge({
+    ...common('up', 'Whether PostgreSQL answered this scrape'),
+    async collect() {
+      this.set((await read()) === null ? 0 : 1);
+    },
+  });
+  new Counter({
+    ...common('attempts_total', 'Attempts that ended, by cause'),
+    labelNames: ['kind', 'lane', 'cause'],
+    async collect() {
+      this.reset();
+      const { tally } = (await read()) ?? nothing;
+      for (const row of tally) {
+        const { kind, lane } = row;
+        for (const [cause, column] of Object.entries(causes)) this.inc({ kind, lane, cause }, row[column]);
+      }
+    },
+  });
+  for (const { column, name, help } of totals) {
+    new Counter({
+      ...common(name, help),
+      labelNames: ['kind', 'lane'],
+      async collect() {
+        this.reset();
+        const { tally } = (await read()) ?? nothing;
+        for (const row of tally) this.inc({ kind: row.kind, lane: row.lane }, row[column]);
+      },
+    });
+  }
+  for (const { of, name, help } of gauges) {
+    new Gauge({
+      ...common(name, help),
+      labelNames: ['kind', 'lane'],
+      async collect() {
+        this.reset();
+        const { loads } = (await read()) ?? nothing;
+        for (const [kind, { lanes }] of loads)
+          for (const lane of Object.values(lanes)) this.set({ kind, lane: lane.lane }, of(lane));
+      },
+    });
+  }
+  const attempt = new Histogram({
+    ...common('attempt_seconds', 'How long attempts in this process took'),
+    labelNames: ['kind', 'lane', 'cause'],
+    buckets,
+  });
+  const wait = new Histogram({
+    ...common('wait_seconds', 'How long tasks were ready before they were begun in this process'),
+    labelNames: ['kind', 'lane'],
+    buckets,
+  });
+  const stopListening = queue.onEvent((event) => {
+    const ended = endOf(event);
+    if (ended === null) return;
+    const { kind, lane } = ended.attempt;
+    attempt.observe({ kind, lane, cause: ended.cause }, ended.attempt.seconds);
+    wait.observe({ kind, lane }, ended.attempt.waitedSeconds);
+  });
+  return {
+    register,
+    stop: () => {
+      stopListening();
+      for (const name of names) register.removeSingleMetric(name);
+    },
+  };
+}
+
+const nothing: Reading = { tally: [], loads: [] };
+
+interface Reading {
+  tally: TallyRow[];
+  loads: [kind: string, load: QueueLoad][];
+}
+
+async function readAll(queue: Queue): Promise<Reading> {
+  const tally = await queue.tally();
+  const loads: Reading['loads'] = [];
+  for (const kind of new Set(tally.map((row) => row.kind))) loads.push([kind, await queue.load(kind)]);
+  return { tally, loads };
+}
+
+/** All metrics of one scrape share one reading; null when there is none to be had. */
+function once<T>(read: () => Promise<T>): () => Promise<T | null> {
+  let reading: Promise<T | null> | null = null;
+  return () => {
+    reading ??= read()
+      .catch(() => null)
+      .finally(() => (reading = null));
+    return reading;
+  };
+}
+
+/** An attempt whose end counts, and its cause. What came too late counts where the task runs, or ran, again. */
+function endOf(event: QueueEvent): { attempt: AttemptEnd; cause: string } | null {
+  switch (event.event) {
+    case 'done':
+    case 'interrupted':
+    case 'snoozed':
+      return { attempt: event, cause: event.event };
+    case 'retry':
+    case 'escalated':
+      return { attempt: event, cause: event.cause };
+    case 'dead':
+      return { attempt: event, cause: endedBy[event.cause] };
+    default:
+      return null;
+  }
+}
+
+/** The tally counts the attempts of dead tasks so, too. */
+const endedBy: Record<DeathCause, keyof typeof causes> = {
+  'retries-used': 'error',
+  discarded: 'error',
+  'invalid-payload': 'error',
+  'input-missing': 'error',
+  lost: 'lost',
+  crashed: 'crash',
+  'out-of-memory': 'oom',
+  'timed-out': 'timeout',
+};
