@@ -1,12 +1,11 @@
 import { connectPool, Queue, taskKind } from '@slipway/queue';
 import { z } from 'zod';
-import type { Contender, Payload, Producer } from './contender.ts';
+import { CONCURRENCY, type Contender, type Payload, type Producer } from './contender.ts';
 
 const kind = taskKind({
   name: 'bench',
   payload: z.object({ n: z.number(), at: z.number(), image: z.string(), width: z.number() }),
 });
-const IN_FLIGHT = 500; // it takes as many tasks at a time as it may run
 
 export const slipway: Contender = {
   async prepare(server) {
@@ -20,7 +19,7 @@ export const slipway: Contender = {
     const queue = new Queue({ pool });
     return {
       add: async (payload) => void (await queue.enqueue(kind, payload)),
-      addMany: async (payloads) => void (await Promise.all(payloads.map((payload) => queue.enqueue(kind, payload)))),
+      addMany: async (payloads) => void (await queue.enqueueMany(kind, payloads.map((payload) => ({ payload })))),
       close: () => pool.end(),
     };
   },
@@ -28,7 +27,7 @@ export const slipway: Contender = {
   async work(server, handle: (payload: Payload) => void) {
     const pool = connectPool(server);
     const queue = new Queue({ pool });
-    queue.work(kind, async (payload) => handle(payload), { concurrency: IN_FLIGHT });
+    queue.work(kind, async (payload) => handle(payload), { concurrency: CONCURRENCY });
     await queue.start();
     return async () => {
       await queue.stop();

@@ -5,7 +5,7 @@ import { LineCursor } from './line-cursor.ts';
 import { RateGate } from './rate-gate.ts';
 import type { Wanted } from './source.ts';
 import { claimFromKeys, type KeyLook, type KeysClaimed } from './statements/claim-keys.ts';
-import { claimFromLines, type LineWanted } from './statements/claim-line.ts';
+import { claimBundle, claimFromLines, type LineWanted } from './statements/claim-line.ts';
 import type { Claimed } from './statements/claimed.ts';
 import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
 
@@ -24,7 +24,15 @@ export interface ClaimerOptions {
 /** What is known of the tasks of one kind and lane: those without a key, and those with one. */
 interface Line {
   line: LineCursor;
+  /** No open bundle of it has a smaller id. */
+  bundles: { oldest: number };
   keys: KeyCursor;
+}
+
+/** A place to look at, in which line, and for how many. */
+interface Look {
+  line: LineCursor;
+  wanted: LineWanted;
 }
 
 /**
@@ -102,7 +110,7 @@ export class Claimer {
 
   #line({ kind, lane }: { kind: string; lane: string }): Line {
     const name = `${kind} ${lane}`;
-    const line = this.#lines.get(name) ?? { line: new LineCursor(), keys: new KeyCursor() };
+    const line = this.#lines.get(name) ?? { line: new LineCursor(), bundles: { oldest: 0 }, keys: new KeyCursor() };
     this.#lines.set(name, line);
     return line;
   }
@@ -113,21 +121,36 @@ export class Claimer {
   }
 
   async #fromLines(workerId: string, wanted: readonly Wanted[]): Promise<Claimed[]> {
-    const looks = wanted.flatMap((one) => {
-      const { line } = this.#line(one);
-      const look = line.next();
-      return look === null ? [] : [{ one, line, look }];
-    });
-    if (looks.length === 0) return [];
+    const claimed: Claimed[] = [];
+    const singly: Look[] = [];
+    for (const one of wanted) {
+      const { line, bundles } = this.#line(one);
+      const place = line.next();
+      if (place === null) continue;
+      const { kind, lane, limit } = one;
+      const look = { line, wanted: { kind, lane, limit, ...place, oldestBundle: bundles.oldest } };
+      const together = one.manner === 'bundle' ? await this.#bundle(workerId, look, bundles) : [];
+      claimed.push(...together);
+      if (together.length === 0) singly.push(look);
+    }
+    if (singly.length > 0) claimed.push(...(await this.#singly(workerId, singly)));
+    return claimed;
+  }
+
+  /** Nothing: there is nothing, or the next tasks are to be claimed one by one. */
+  async #bundle(workerId: string, { line, wanted }: Look, bundles: Line['bundles']): Promise<Claimed[]> {
+    const { tasks, oldestBundle } = await claimBundle(this.#options.db, this.#options.names, workerId, wanted);
+    bundles.oldest = oldestBundle;
+    if (tasks.length > 0) line.claimed(wanted, tasks, wanted.limit);
+    return tasks;
+  }
+
+  async #singly(workerId: string, looks: readonly Look[]): Promise<Claimed[]> {
     const began = performance.now();
-    const claimed = await claimFromLines(
-      this.#options.db,
-      this.#options.names,
-      workerId,
-      looks.map(({ one, look }): LineWanted => ({ kind: one.kind, lane: one.lane, limit: one.limit, ...look })),
-    );
+    const places = looks.map(({ wanted }) => wanted);
+    const claimed = await claimFromLines(this.#options.db, this.#options.names, workerId, places);
     this.#sweepCost.ms = Math.max(this.#sweepCost.ms, performance.now() - began);
-    for (const { one, line, look } of looks) line.claimed(look, claimed.filter(isOf(one)), one.limit);
+    for (const { line, wanted } of looks) line.claimed(wanted, claimed.filter(isOf(wanted)), wanted.limit);
     return claimed;
   }
 

@@ -8,7 +8,8 @@ import { Link } from './link.ts';
 import type { Outcome } from './outcome.ts';
 import { OwnConnections } from './prepared.ts';
 import { ProgressWriter } from './progress-writer.ts';
-import { type Settled, Settler } from './settler.ts';
+import type { Settled } from './finisher.ts';
+import { Settler } from './settler.ts';
 import type { Source, SourceListener, Wanted } from './source.ts';
 import type { Claimed } from './statements/claimed.ts';
 import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
@@ -112,18 +113,31 @@ export class DatabaseSource implements Source {
   }
 
   async claim(wanted: readonly Wanted[]): Promise<Claimed[]> {
-    return this.#lease.claim(this.#link, (workerId) => this.#claimer.claim(workerId, wanted));
+    const claimed = await this.#lease.claim(this.#link, (workerId) => this.#claimer.claim(workerId, wanted));
+    const bundled = claimed.filter(({ bundle }) => bundle !== null);
+    for (const [id, tasks] of Map.groupBy(bundled, ({ bundle }) => bundle?.id ?? '')) {
+      this.#settler.opened(id, tasks.length);
+    }
+    return claimed;
   }
 
   async unclaim(tasks: readonly Claimed[]): Promise<void> {
-    const unclaim = (name: 'restore' | 'drop') => unclaimTasks(this.#link, this.#names, tasks, name);
+    const single = tasks.filter(({ bundle }) => bundle === null);
+    await this.#settler.takeBack(tasks).catch(() => undefined);
+    if (single.length === 0) return;
+    const unclaim = (name: 'restore' | 'drop') => unclaimTasks(this.#link, this.#names, single, name);
     await unclaim('restore')
       .catch((error: unknown) => (sqlState(error) === UNIQUE_VIOLATION ? unclaim('drop') : Promise.reject(error)))
       .catch(() => undefined);
   }
 
-  async settle(task: Claimed, outcome: Outcome): Promise<Settled> {
+  settle(task: Claimed, outcome: Outcome): Promise<Settled> {
     this.#progress.forget(task.id);
+    if (task.bundle !== null && outcome.kind === 'done') return this.#settler.finishBundled(task, task.bundle);
+    return this.#settle(task, outcome);
+  }
+
+  async #settle(task: Claimed, outcome: Outcome): Promise<Settled> {
     const settled = await this.#settler.settle(task, outcome);
     if ('seconds' in outcome) this.soon(outcome.seconds * 1_000);
     if (task.key !== null) this.#claimer.freed(task.key);
@@ -131,7 +145,13 @@ export class DatabaseSource implements Source {
   }
 
   progress(task: Claimed, value: unknown): void {
-    this.#progress.tell(task, value);
+    // Rare: the tasks of a bundle are short.
+    if (task.bundle === null) this.#progress.tell(task, value);
+    else
+      void this.#settler.takeOut(task).then(
+        () => this.#progress.tell(task, value),
+        () => undefined,
+      );
   }
 
   giveUp(): void {
@@ -179,6 +199,7 @@ export class DatabaseSource implements Source {
 
   #lost(): void {
     this.#claimer.sweepAgain();
+    this.#settler.forgetBundles();
     this.#listener?.onLost();
   }
 

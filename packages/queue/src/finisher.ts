@@ -1,30 +1,39 @@
-import type { Done, Verdict } from './statements/finish.ts';
+import { describeError } from './connection-errors.ts';
+import type { Held, Verdict } from './statements/finish.ts';
 
-interface Waiting {
-  held: Done;
-  resolve: (verdict: Verdict) => void;
-  reject: (error: unknown) => void;
+/** `unknown`: it could not be written; the task is taken back when the lease has run out. */
+export interface Settled {
+  verdict: Verdict | 'unknown';
+  error?: string;
 }
 
-const BATCH = 500;
+interface Waiting<T> {
+  held: T;
+  resolve: (settled: Settled) => void;
+}
+
+const BATCH = 1_000;
+/** What most tasks get, made once. */
+const settledAs = { done: { verdict: 'done' }, late: { verdict: 'late' } } as const;
 
 /**
  * Collects tasks that are done while a statement is under way, and finishes them together in the next one: alone a task
  * waits for nobody, and under load a statement carries hundreds.
  */
-export class Finisher {
-  readonly #finish: (held: Done[]) => Promise<Map<string, Verdict>>;
-  #waiting: Waiting[] = [];
+export class Finisher<T extends Held> {
+  readonly #finish: (held: T[]) => Promise<Map<string, Verdict>>;
+  #waiting: Waiting<T>[] = [];
   #busy: 'yes' | 'no' = 'no';
 
   /** @param finish Finishes a batch, and tells the verdict by task id. */
-  constructor(finish: (held: Done[]) => Promise<Map<string, Verdict>>) {
+  constructor(finish: (held: T[]) => Promise<Map<string, Verdict>>) {
     this.#finish = finish;
   }
 
-  finish(held: Done): Promise<Verdict> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ held, resolve, reject });
+  /** Never rejects. */
+  finish(held: T): Promise<Settled> {
+    return new Promise((resolve) => {
+      this.#waiting.push({ held, resolve });
       if (this.#busy === 'no') void this.#flush();
     });
   }
@@ -35,9 +44,9 @@ export class Finisher {
       const batch = this.#waiting.splice(0, BATCH);
       try {
         const verdicts = await this.#finish(batch.map(({ held }) => held));
-        for (const { held, resolve } of batch) resolve(verdicts.get(held.id) ?? 'late');
+        for (const { held, resolve } of batch) resolve(settledAs[verdicts.get(held.id) ?? 'late']);
       } catch (error) {
-        for (const { reject } of batch) reject(error);
+        for (const { resolve } of batch) resolve({ verdict: 'unknown', error: describeError(error) });
       }
     }
     this.#busy = 'no';

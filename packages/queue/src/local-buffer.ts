@@ -4,7 +4,7 @@ import type { Claimed } from './statements/claimed.ts';
 const AHEAD_SECONDS = 0.1;
 /** Tasks that take longer are claimed one by one: what waits here would start sooner somewhere else. */
 const SHORT_SECONDS = 0.05;
-const MOST = 1_000;
+const MOST = 3_000;
 /** Share of the newest task in the mean. */
 const NEWEST = 0.05;
 

@@ -1,7 +1,8 @@
+import { z } from 'zod';
 import { type AbortCause, type Attempt, AttemptAborted, type Handler, TimedOut, type Usage } from './attempt.ts';
 import { describeError } from './connection-errors.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
-import type { Settled } from './settler.ts';
+import type { Settled } from './finisher.ts';
 import type { Source } from './source.ts';
 import type { Claimed } from './statements/claimed.ts';
 import type { Lane } from './statements/lane.ts';
@@ -17,8 +18,8 @@ export interface Registration {
   concurrency: number;
   /** Seconds after which the attempt's signal aborts; null: never. */
   timeoutSeconds: number | null;
-  /** Turns what was stored into the payload: fetches it where it is only a reference. */
-  open: (stored: unknown) => Promise<unknown>;
+  /** Turns what was stored into the payload: fetches it (then it gives a promise) where it is only a reference. */
+  open: (stored: unknown) => unknown;
 }
 
 export interface Settlement extends Settled {
@@ -29,68 +30,77 @@ export interface Settlement extends Settled {
   busySeconds: number;
 }
 
+/** Who wants to know of an attempt's end. Callbacks, not promises: there may be a hundred thousand a second. */
+export interface AttemptListener<R extends Registration> {
+  /** Its handler has ended, after so many seconds, or it was interrupted. */
+  onEnded: (task: RunningTask<R>, seconds: number) => void;
+  /** What became of it is written; until then the task is leased to this process. */
+  onSettled: (task: RunningTask<R>, settlement: Settlement) => void;
+}
+
 /**
  * One attempt in this process, from its begin to settlement. It is settled once: by its handler's end, or before that by
  * `interrupt`; what the handler says afterwards is ignored.
  */
-export class RunningTask {
-  /** Resolves with the seconds it took, when its handler has ended or it was interrupted; never rejects. */
-  readonly ended: Promise<number>;
-  /** Never rejects. Until then the task is leased to this process. */
-  readonly settled: Promise<Settlement>;
-  readonly #task: Claimed;
-  readonly #registration: Registration;
+export class RunningTask<R extends Registration = Registration> {
+  readonly task: Claimed;
+  readonly registration: R;
   readonly #source: Source;
-  readonly #controller = new AbortController();
-  readonly #end = Promise.withResolvers<number>();
-  readonly #first = Promise.withResolvers<Settlement>();
+  readonly #listener: AttemptListener<R>;
   readonly #began = performance.now();
   readonly #span: AttemptSpan;
+  #controller: AbortController | null = null;
   #usage: Usage | null = null;
   #output: unknown = undefined;
-  #settling: 'yes' | 'no' = 'no';
+  #settling: Promise<void> | null = null;
 
-  constructor(task: Claimed, registration: Registration, source: Source) {
-    this.#task = task;
-    this.#registration = registration;
+  constructor(task: Claimed, registration: R, source: Source, listener: AttemptListener<R>) {
+    this.task = task;
+    this.registration = registration;
     this.#source = source;
+    this.#listener = listener;
     this.#span = new AttemptSpan(task);
-    this.ended = this.#end.promise;
-    this.settled = this.#first.promise;
-    void this.#attempt().then((outcome) => this.#settle(outcome));
+  }
+
+  /** Resolves when the attempt is settled; never rejects. */
+  async run(): Promise<void> {
+    await this.#settle(await this.#attempt());
   }
 
   abort(cause: AbortCause): void {
-    this.#controller.abort(new AttemptAborted(cause));
+    this.#abortion().abort(new AttemptAborted(cause));
   }
 
   /** Gives the task back at once; the handler may still run. */
-  async interrupt(): Promise<void> {
-    await this.#settle({ kind: 'interrupted' });
+  interrupt(): Promise<void> {
+    return this.#settle({ kind: 'interrupted' });
   }
 
   /** Runs the attempt to its end and says what becomes of the task. Never rejects. */
   async #attempt(): Promise<Outcome> {
-    const { kind, handler, timeoutSeconds, open } = this.#registration;
-    const { signal } = this.#controller;
+    const { kind, handler, timeoutSeconds, open } = this.registration;
     const timer = timeoutSeconds === null ? undefined : setTimeout(() => this.abort('timeout'), timeoutSeconds * 1_000);
     try {
-      const payload = await kind.payload.safeParseAsync(await open(this.#task.payload));
-      if (!payload.success) return { kind: 'dead', cause: 'invalid-payload', error: describeError(payload.error) };
-      const result = await this.#span.around(() => handler(payload.data, this.#attemptFor()));
+      const stored = open(this.task.payload);
+      const payload = checked(kind, stored instanceof Promise ? await stored : stored);
+      const outcome = payload instanceof Promise ? await payload : payload;
+      if (!outcome.success) return { kind: 'dead', cause: 'invalid-payload', error: describeError(outcome.error) };
+      const result = await this.#span.around(() => handler(outcome.data, this.#attemptFor()));
       return { kind: 'done', result, output: this.#output };
     } catch (error) {
       this.#span.threw(error);
+      const { signal } = this.#abortion();
       const timedOut = signal.aborted && signal.reason instanceof AttemptAborted && signal.reason.reason === 'timeout';
       const cause = timedOut ? new TimedOut(`it ran longer than ${timeoutSeconds} s`, { cause: error }) : error;
-      return outcomeOf(cause, kind, this.#task, signal);
+      return outcomeOf(cause, kind, this.task, signal);
     } finally {
-      clearTimeout(timer);
+      if (timer !== undefined) clearTimeout(timer);
     }
   }
 
   #attemptFor(): Attempt {
-    const task = this.#task;
+    const { task } = this;
+    const abortion = () => this.#abortion();
     return {
       taskId: task.id,
       number: task.attempts,
@@ -98,22 +108,44 @@ export class RunningTask {
       lane: task.lane,
       key: task.key,
       batchId: task.batchId,
-      signal: this.#controller.signal,
+      // Made for those who ask: most handlers of short tasks don't.
+      get signal() {
+        return abortion().signal;
+      },
       progress: (value) => this.#source.progress(task, value),
       used: (usage) => (this.#usage = usage),
       output: (manifest) => (this.#output = manifest),
     };
   }
 
-  async #settle(outcome: Outcome): Promise<void> {
-    if (this.#settling === 'no') {
-      this.#settling = 'yes';
-      const busySeconds = (performance.now() - this.#began) / 1_000;
-      this.#end.resolve(busySeconds);
-      const settled = await this.#source.settle(this.#task, outcome);
-      this.#span.end(outcome, settled.verdict);
-      this.#first.resolve({ ...settled, task: this.#task, outcome, usage: this.#usage, busySeconds });
-    }
-    await this.settled;
+  #abortion(): AbortController {
+    this.#controller ??= new AbortController();
+    return this.#controller;
+  }
+
+  #settle(outcome: Outcome): Promise<void> {
+    this.#settling ??= this.#settleNow(outcome);
+    return this.#settling;
+  }
+
+  async #settleNow(outcome: Outcome): Promise<void> {
+    const busySeconds = (performance.now() - this.#began) / 1_000;
+    this.#listener.onEnded(this, busySeconds);
+    const measured = { usage: this.#usage, busySeconds };
+    const settled = await this.#source.settle(this.task, outcome, measured);
+    this.#span.end(outcome, settled.verdict);
+    this.#listener.onSettled(this, { ...settled, task: this.task, outcome, ...measured });
+  }
+}
+
+type Checked = ReturnType<TaskKind<unknown>['payload']['safeParse']>;
+
+/** Most schemas check at once; one with an asynchronous part says so by throwing. */
+function checked(kind: TaskKind<unknown>, payload: unknown): Checked | Promise<Checked> {
+  try {
+    return kind.payload.safeParse(payload);
+  } catch (error) {
+    if (error instanceof z.core.$ZodAsyncError) return kind.payload.safeParseAsync(payload);
+    throw error;
   }
 }

@@ -1,17 +1,13 @@
+import { BundleBook } from './bundle-book.ts';
 import { describeError, isPassing, sqlState } from './connection-errors.ts';
-import { Finisher } from './finisher.ts';
+import { Finisher, type Settled } from './finisher.ts';
 import type { Outcome } from './outcome.ts';
+import { type Bundled, closeBundles, finishBundled, takeBack, takeOut } from './statements/bundle.ts';
 import { buryTask } from './statements/bury.ts';
 import type { Claimed } from './statements/claimed.ts';
 import { type Done, finishTasks, type Verdict } from './statements/finish.ts';
 import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
 import { type EndCause, type HistoryEntry, type Release, releaseTask } from './statements/release.ts';
-
-/** `unknown`: it could not be written; the task is taken back when the lease has run out. */
-export interface Settled {
-  verdict: Verdict | 'unknown';
-  error?: string;
-}
 
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 2_000;
@@ -23,7 +19,9 @@ const LAST_RETRY_MS = 2_000;
 export class Settler {
   readonly #db: Database;
   readonly #names: Names;
-  readonly #finisher: Finisher;
+  readonly #finisher: Finisher<Done>;
+  readonly #bundled: Finisher<Bundled & { worker: string }>;
+  #bundles = new BundleBook();
   #over = new AbortController();
 
   constructor(db: Database, names: Names) {
@@ -32,15 +30,25 @@ export class Settler {
     this.#finisher = new Finisher((held) =>
       this.#untilReachable((certainty) => finishTasks(this.#db, this.#names, held, certainty)),
     );
+    this.#bundled = new Finisher((ended) => this.#finishBundled(ended));
   }
 
   /** Never rejects. */
   async settle(task: Claimed, outcome: Outcome): Promise<Settled> {
+    if (outcome.kind === 'done') {
+      const { bundle } = task;
+      return bundle === null ? this.#finisher.finish(doneOf(task, outcome)) : this.finishBundled(task, bundle);
+    }
     try {
       return { verdict: await this.#write(task, outcome) };
     } catch (error) {
       return { verdict: 'unknown', error: describeError(error) };
     }
+  }
+
+  /** The same for a task of a bundle that is done. Never rejects. */
+  finishBundled(task: Claimed, bundle: NonNullable<Claimed['bundle']>): Promise<Settled> {
+    return this.#bundled.finish({ id: task.id, lease: task.lease, bundle: bundle.id, worker: bundle.worker });
   }
 
   /** Outcomes that can't be written now are not tried again. */
@@ -52,10 +60,52 @@ export class Settler {
     this.#over = new AbortController();
   }
 
-  async #write(task: Claimed, outcome: Outcome): Promise<Verdict> {
+  /** A bundle was claimed. */
+  opened(bundle: string, tasks: number): void {
+    this.#bundles.opened(bundle, tasks);
+  }
+
+  /** All leases are lost: what is left of bundles is others' now. */
+  forgetBundles(): void {
+    this.#bundles = new BundleBook();
+  }
+
+  /** Makes a task of a bundle a running task of its own; nothing for one that is. */
+  async takeOut(task: Claimed): Promise<void> {
+    const { bundle } = task;
+    if (bundle === null) return;
+    task.bundle = null; // also if it fails: what is said about the task then is late
+    await this.#untilReachable(() => takeOut(this.#db, this.#names, bundle.worker, bundle.id, [task.id]));
+    if (this.#bundles.left(bundle.id)) await closeBundles(this.#db, this.#names, bundle.worker, [bundle.id]);
+  }
+
+  /** Gives back tasks of bundles that were not begun. */
+  async takeBack(tasks: readonly Claimed[]): Promise<void> {
+    for (const [id, members] of Map.groupBy(tasks, ({ bundle }) => bundle?.id ?? '')) {
+      const worker = members[0]?.bundle?.worker;
+      if (worker === undefined) continue;
+      await takeBack(
+        this.#db,
+        this.#names,
+        worker,
+        id,
+        members.map((task) => task.id),
+      );
+      if (members.filter(() => this.#bundles.left(id)).length > 0)
+        await closeBundles(this.#db, this.#names, worker, [id]);
+    }
+  }
+
+  #finishBundled(ended: (Bundled & { worker: string })[]): Promise<Map<string, Verdict>> {
+    const closing = ended.filter(({ bundle }) => this.#bundles.left(bundle)).map(({ bundle }) => bundle);
+    // One process has one worker at a time; what was done under an earlier one is late.
+    const worker = ended.at(-1)?.worker ?? '';
+    return this.#untilReachable((certainty) => finishBundled(this.#db, this.#names, worker, ended, closing, certainty));
+  }
+
+  async #write(task: Claimed, outcome: Exclude<Outcome, { kind: 'done' }>): Promise<Verdict> {
+    await this.takeOut(task);
     switch (outcome.kind) {
-      case 'done':
-        return this.#finisher.finish(doneOf(task, outcome));
       case 'dead': {
         const death = { cause: outcome.cause, entry: entry(task, causeOfDeath(outcome.cause), outcome.error) };
         return this.#untilReachable(() => buryTask(this.#db, this.#names, task, death));

@@ -1,6 +1,7 @@
+import type { Usage } from './attempt.ts';
 import type { Outcome } from './outcome.ts';
 import type { Rate } from './rate.ts';
-import type { Settled } from './settler.ts';
+import type { Settled } from './finisher.ts';
 import type { Claimed } from './statements/claimed.ts';
 import type { Lane } from './statements/lane.ts';
 
@@ -9,6 +10,8 @@ export interface Wanted {
   kind: string;
   lane: Lane;
   limit: number;
+  /** `bundle`: tasks are so short that many are to be leased together. Default `singly`. */
+  manner?: 'singly' | 'bundle';
   /** How many tasks of one key may run at once; null: any number. */
   keyConcurrency: number | null;
   rate: Rate | null;
@@ -26,6 +29,13 @@ export interface SourceListener {
   running: () => readonly string[];
 }
 
+/** What is known of an attempt beside its outcome. */
+export interface Measured {
+  usage: Usage | null;
+  /** From its begin to its handler's end. */
+  busySeconds: number;
+}
+
 /** Where a worker gets its tasks from: PostgreSQL itself, or a control plane before it. */
 export interface Source {
   /** `closed`: there is no connection; what is claimed now would fail. */
@@ -37,7 +47,7 @@ export interface Source {
   /** Gives back tasks that were claimed and not begun. Never rejects: what can't be written is taken back with the lease. */
   unclaim(tasks: readonly Claimed[]): Promise<void>;
   /** Writes what became of a task, and tries again while there is no connection. Never rejects. */
-  settle(task: Claimed, outcome: Outcome): Promise<Settled>;
+  settle(task: Claimed, outcome: Outcome, measured: Measured): Promise<Settled>;
   /** Tells how far a running task is; the last word within a second is written. */
   progress(task: Claimed, value: unknown): void;
   /** Nothing is tried again from now on. */

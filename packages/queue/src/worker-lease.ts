@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { sqlState } from './connection-errors.ts';
 import { isGone, proveThisProcess } from './host.ts';
 import { beat, forgetWorkers, markGone, registerWorker } from './statements/beat.ts';
+import { rescueBundles, takeBackStrayBundles } from './statements/bundle.ts';
 import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
 import { type Rescued, rescueTasks } from './statements/rescue.ts';
 import { unclaimStrays } from './statements/unclaim.ts';
@@ -70,6 +71,7 @@ export class WorkerLease {
     const proven = neighbours.filter(({ pid, processStart }) => isGone(pid, processStart)).map(({ id }) => id);
     if (proven.length > 0) await markGone(db, this.#names, proven);
     if (proven.length > 0 || gone === 'some') {
+      await rescueBundles(db, this.#names);
       await this.#rescue(db);
       await forgetWorkers(db, this.#names);
     }
@@ -125,7 +127,7 @@ export class WorkerLease {
     const own = { id: this.#id, known: this.#options.running() };
     try {
       // Statements run in the order of the calls: what a claim gets that begins from here on is not looked at.
-      await unclaimStrays(db, this.#names, own);
+      await Promise.all([takeBackStrayBundles(db, this.#names, own), unclaimStrays(db, this.#names, own)]);
     } catch (error) {
       if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
       return; // a successor came that moment; the next heartbeat sees it

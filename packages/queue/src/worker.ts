@@ -1,14 +1,16 @@
 import type { AbortCause } from './attempt.ts';
 import { LocalBuffer } from './local-buffer.ts';
-import { type Registration, RunningTask, type Settlement } from './running-task.ts';
+import { type AttemptListener, type Registration, RunningTask, type Settlement } from './running-task.ts';
 import type { Source, Wanted } from './source.ts';
 import type { Claimed } from './statements/claimed.ts';
 import type { Lane } from './statements/lane.ts';
 import { within } from './within.ts';
 
 const TROUBLE_RETRY_MS = 1_000;
+/** So many tasks claimed in advance are worth a bundle. */
+const BUNDLE = 64;
 /** With more ends than that to be written, slots are kept until they are. */
-const MOST_UNWRITTEN = 1_000;
+const MOST_UNWRITTEN = 4_000;
 
 export interface WorkerOptions {
   source: Source;
@@ -37,17 +39,26 @@ export class Worker {
   readonly #source: Source;
   readonly #options: WorkerOptions;
   readonly #slots = new Map<string, Slots>();
-  readonly #running = new Map<string, RunningTask>();
+  readonly #running = new Map<string, RunningTask<Slots>>();
   #phase: 'idle' | 'started' | 'stopping' = 'idle';
   #wanted: 'claim' | 'nothing' = 'nothing';
   #claimer: 'idle' | 'busy' = 'idle';
   #claiming: Promise<void> = Promise.resolve();
+  /** Those whose slots are kept until they are written. */
+  readonly #kept = new Set<RunningTask<Slots>>();
+  readonly #listener: AttemptListener<Slots>;
+  #idle: (() => void) | null = null;
   /** Handlers that have ended and whose outcome is not written yet. */
   #unwritten = 0;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
     this.#source = options.source;
+    // One for all attempts.
+    this.#listener = {
+      onEnded: (task, seconds) => this.#ended(task, task.registration, seconds),
+      onSettled: (task, settlement) => this.#settled(task, task.registration, settlement),
+    };
   }
 
   /** Registers a handler. @throws {Error} when its kind and lane have one. */
@@ -99,7 +110,7 @@ export class Worker {
     const unbegun = [...this.#slots.values()].flatMap(({ buffer }) => buffer.drain());
     if (unbegun.length > 0) await within(5, this.#source.unclaim(unbegun));
     this.abortAll('stopping');
-    await within(graceSeconds, Promise.all([...this.#running.values()].map(({ settled }) => settled)));
+    await within(graceSeconds, this.#allSettled());
     await within(5, Promise.all([...this.#running.values()].map((task) => task.interrupt())));
     this.#phase = 'idle';
   }
@@ -159,22 +170,37 @@ export class Worker {
 
   #begin(claimed: Claimed, slots: Slots): void {
     slots.running += 1;
-    const task = new RunningTask(claimed, slots, this.#source);
+    const task = new RunningTask(claimed, slots, this.#source, this.#listener);
     this.#running.set(claimed.id, task);
-    void task.settled.then((settlement) => {
-      this.#unwritten -= 1;
-      if (this.#running.get(claimed.id) === task) this.#running.delete(claimed.id);
-      this.#options.onSettled(settlement);
-    });
-    void task.ended.then(async (seconds) => {
-      slots.buffer.learned(seconds);
-      this.#unwritten += 1;
-      // The next one begins while the end of this one is being written: many are written at once.
-      if (this.#unwritten > MOST_UNWRITTEN) await task.settled;
-      slots.running -= 1;
-      this.#fill(slots);
-      if (wantedBy(slots).limit > 0) this.wake();
-    });
+    void task.run();
+  }
+
+  #ended(task: RunningTask<Slots>, slots: Slots, seconds: number): void {
+    slots.buffer.learned(seconds);
+    this.#unwritten += 1;
+    // The next one begins while the end of this one is being written: many are written at once.
+    if (this.#unwritten > MOST_UNWRITTEN) this.#kept.add(task);
+    else this.#free(slots);
+  }
+
+  #settled(task: RunningTask<Slots>, slots: Slots, settlement: Settlement): void {
+    this.#unwritten -= 1;
+    if (this.#running.get(task.task.id) === task) this.#running.delete(task.task.id);
+    this.#options.onSettled(settlement);
+    if (this.#kept.delete(task)) this.#free(slots);
+    if (this.#running.size === 0) this.#idle?.();
+  }
+
+  #free(slots: Slots): void {
+    slots.running -= 1;
+    this.#fill(slots);
+    if (wantedBy(slots).limit > 0) this.wake();
+  }
+
+  /** Resolves when no attempt is left. */
+  #allSettled(): Promise<void> {
+    if (this.#running.size === 0) return Promise.resolve();
+    return new Promise((resolve) => (this.#idle = resolve));
   }
 }
 
@@ -188,10 +214,12 @@ function nameOf(kind: string, lane: string): string {
 }
 
 function wantedBy({ kind, lane, concurrency, running, buffer }: Slots): Wanted {
+  const ahead = buffer.wants();
   return {
     kind: kind.name,
     lane,
-    limit: Math.max(0, concurrency - running - buffer.size) + buffer.wants(),
+    limit: Math.max(0, concurrency - running - buffer.size) + ahead,
+    manner: ahead >= BUNDLE ? 'bundle' : 'singly',
     keyConcurrency: kind.keyConcurrency,
     rate: kind.rate,
     keyRate: kind.keyRate,

@@ -36,7 +36,8 @@ export async function forgetWorkers(db: Database, names: Names, ended: string | 
   await db.query(
     `delete from ${names.worker} as worker
      where gone_at is not null and (gone_at < clock_timestamp() - lease_seconds * interval '1 second' or id = $1)
-     and not exists (select from ${names.task} as task where task.worker_id = worker.id and task.state = 'running')`,
+     and not exists (select from ${names.task} as task where task.worker_id = worker.id and task.state = 'running')
+     and not exists (select from ${names.bundle} as bundle where bundle.worker_id = worker.id)`,
     [ended],
   );
 }

@@ -9,7 +9,10 @@ import { tellReady, waitingFor } from './tell.ts';
 export async function cancelTask(db: Database, names: Names, taskId: string): Promise<boolean> {
   const { rows } = await db.query(
     `with target as (
-       select id, state from ${names.task} where id = $1 for update
+       select id, case when state = 'running' or exists (
+         select from ${names.bundle} as bundle where bundle.kind = task.kind and bundle.lane = task.lane and task.id = any(bundle.task_ids)
+       ) then 'running' else state end as state
+       from ${names.task} as task where id = $1 for update of task
      ), deleted as (
        delete from ${names.task} as task using target where task.id = target.id and target.state <> 'running'
        returning task.id, task.kind, task.lane, task.key, task.batch_id

@@ -1,6 +1,6 @@
 import { claimedColumns, type Claimed, claimedFrom } from './claimed.ts';
 import type { Lane } from './lane.ts';
-import { type Database, type Names } from './names.ts';
+import type { Database, Names } from './names.ts';
 
 /** From where in one line (the tasks of a kind and lane that have no key) to claim how many. */
 export interface LineWanted {
@@ -11,6 +11,8 @@ export interface LineWanted {
   position: number;
   upToPriority: number;
   limit: number;
+  /** No bundle of the line that is still open has a smaller id. Default 0: not known. */
+  oldestBundle?: number;
 }
 
 /**
@@ -26,23 +28,10 @@ export async function claimFromLines(
   wanted: readonly LineWanted[],
 ): Promise<Claimed[]> {
   const { rows } = await db.query(
-    // `= any(array(...))`, not a join: of a join with so many rows as PostgreSQL guesses here, it scans the whole table.
-    `update ${names.task} as task
-     set state = 'running', worker_id = $1, lease = lease + 1, attempts = attempts + 1, waits_as = null
-     where id = any(array(
-       select candidate.id
-       from unnest($2::text[], $3::text[], $4::int[], $5::bigint[], $6::int[], $7::int[]) as line (kind, lane, priority, position, last, slots)
-       cross join lateral (
-         select task.id from ${names.task} as task
-         where task.kind = line.kind and task.lane = line.lane and task.state = 'ready' and task.key is null
-           and (task.priority, task.position) >= (line.priority, line.position) and task.priority <= line.last
-         order by task.priority, task.position
-         limit line.slots
-         for update of task skip locked
-       ) as candidate
-       where exists (select from ${names.worker} where id = $1 and gone_at is null)
-     ))
-     returning ${claimedColumns}`,
+    `select ${claimedColumns}
+     from unnest($2::text[], $3::text[], $4::int[], $5::bigint[], $6::int[], $7::int[], $8::bigint[])
+       as line (kind, lane, priority, position, last, slots, bundle)
+     cross join lateral ${names.claimSingly}($1, line.kind, line.lane, line.priority, line.position, line.last, line.slots, line.bundle) as task`,
     [
       workerId,
       wanted.map(({ kind }) => kind),
@@ -51,7 +40,78 @@ export async function claimFromLines(
       wanted.map(({ position }) => position),
       wanted.map(({ upToPriority }) => upToPriority),
       wanted.map(({ limit }) => limit),
+      wanted.map(({ oldestBundle = 0 }) => oldestBundle),
     ],
   );
   return claimedFrom(rows);
+}
+
+/** What a claim of a bundle got; `tasks` is empty when there is nothing, or when the next tasks are to be claimed one by one. */
+export interface BundleClaimed {
+  tasks: Claimed[];
+  oldestBundle: number;
+}
+
+/** Leases the next tasks of one line as a bundle: see `bundle.ts`. */
+export async function claimBundle(
+  db: Database,
+  names: Names,
+  workerId: string,
+  wanted: LineWanted,
+): Promise<BundleClaimed> {
+  const { kind, lane, priority, position, upToPriority, limit, oldestBundle = 0 } = wanted;
+  const { rows } = await db.query(`select * from ${names.claimBundle}($1, $2, $3, $4, $5, $6, $7, $8)`, [
+    workerId,
+    kind,
+    lane,
+    priority,
+    position,
+    upToPriority,
+    limit,
+    oldestBundle,
+  ]);
+  const { tasks, bundle_id: bundle, oldest } = rows[0] ?? {};
+  if (typeof tasks !== 'string') return { tasks: [], oldestBundle };
+  return {
+    tasks: bundledFrom(tasks, { kind, lane }, { id: String(bundle), worker: workerId }),
+    oldestBundle: Number(oldest),
+  };
+}
+
+/** Values that describe one task in the array that `claim_bundle` returns. */
+const VALUES = 8;
+
+function bundledFrom(
+  text: string,
+  line: { kind: string; lane: Lane },
+  bundle: { id: string; worker: string },
+): Claimed[] {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as the function in the migration writes it
+  const values = JSON.parse(text) as unknown[];
+  const tasks: Claimed[] = [];
+  for (let at = 0; at < values.length; at += VALUES) {
+    tasks.push({
+      id: String(values[at]),
+      kind: line.kind,
+      lane: line.lane,
+      payload: values[at + 7],
+      key: null,
+      lease: String(values[at + 1]),
+      bundle,
+      priority: Number(values[at + 2]),
+      position: Number(values[at + 3]),
+      attempts: 1,
+      failures: 0,
+      losses: 0,
+      crashes: 0,
+      ooms: 0,
+      timeouts: 0,
+      lossesAllowed: Number(values[at + 4]),
+      batchId: null,
+      keepSeconds: 0,
+      trace: typeof values[at + 6] === 'string' ? String(values[at + 6]) : null,
+      waitedSeconds: Number(values[at + 5]),
+    });
+  }
+  return tasks.sort((a, b) => a.priority - b.priority || a.position - b.position);
 }

@@ -8,6 +8,8 @@ export interface Claimed {
   payload: unknown;
   key: string | null;
   lease: string;
+  /** The bundle that it was leased with, and by which worker; null: it was leased by itself. */
+  bundle: { id: string; worker: string } | null;
   /** Its place in line. */
   priority: number;
   position: number;
@@ -41,6 +43,7 @@ export function claimedFrom(rows: readonly Record<string, unknown>[]): Claimed[]
       payload: row['payload'],
       key: textOrNull(row['key']),
       lease: String(row['lease']),
+      bundle: null,
       priority: Number(row['priority']),
       position: Number(row['position']),
       attempts: Number(row['attempts']),

@@ -17,6 +17,10 @@ export interface Names {
   tally: string;
   usage: string;
   lane: string;
+  bundle: string;
+  /** Functions. */
+  claimSingly: string;
+  claimBundle: string;
   /** Sequence of ids and places in line. */
   position: string;
   channel: string;
@@ -40,6 +44,9 @@ export function namesIn(schema: string): Names {
     tally: `"${schema}".tally`,
     usage: `"${schema}".attempt_usage`,
     lane: `"${schema}".lane`,
+    bundle: `"${schema}".bundle`,
+    claimSingly: `"${schema}".claim_singly`,
+    claimBundle: `"${schema}".claim_bundle`,
     position: `'"${schema}".task_id_seq'`,
     channel: `${schema}_task`,
   };

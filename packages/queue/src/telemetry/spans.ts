@@ -1,6 +1,6 @@
 import { context, type Span, type SpanContext, SpanKind, SpanStatusCode, trace, TraceFlags } from '@opentelemetry/api';
 import type { Outcome } from '../outcome.ts';
-import type { Settled } from '../settler.ts';
+import type { Settled } from '../finisher.ts';
 import type { Claimed } from '../statements/claimed.ts';
 
 /**

@@ -1,0 +1,79 @@
+-- Many short tasks that one worker leased with one row: a claim and an end then write no row of a task but the deletion. While a task is
+-- named here and waits in its line (state 'ready'), it is that worker's. Whatever else than being done happens to it takes it out first.
+create table bundle (
+  id bigint generated always as identity primary key,
+  worker_id uuid not null,
+  kind text not null,
+  lane text not null,
+  task_ids bigint[] not null
+);
+create index bundle_line on bundle (kind, lane, id);
+
+-- Leases tasks of one line one by one. It holds the line's lock shared: a claim of a bundle, which holds it alone, has committed
+-- before, and is seen, because within a function each statement sees what was committed when it began.
+create function claim_singly(
+  claimer uuid, line_kind text, line_lane text, from_priority integer, from_position bigint, to_priority integer, slots integer,
+  oldest_bundle bigint
+) returns setof task language plpgsql set search_path from current as $$
+begin
+  perform pg_advisory_xact_lock_shared(hashtextextended(line_kind || ' ' || line_lane, 0));
+  -- "= any(array(...))", not a join: of a join with so many rows as PostgreSQL guesses here, it scans the whole table.
+  return query
+    update task set state = 'running', worker_id = claimer, lease = lease + 1, attempts = attempts + 1, waits_as = null
+    where id = any(array(
+      select candidate.id from task as candidate
+      where candidate.kind = line_kind and candidate.lane = line_lane and candidate.state = 'ready' and candidate.key is null
+        and (candidate.priority, candidate.position) >= (from_priority, from_position) and candidate.priority <= to_priority
+        and candidate.id not in (
+          select unnest(bundle.task_ids) from bundle
+          where bundle.kind = line_kind and bundle.lane = line_lane and bundle.id >= oldest_bundle
+        )
+        and exists (select from worker where worker.id = claimer and worker.gone_at is null)
+      order by candidate.priority, candidate.position
+      limit slots
+      for update of candidate skip locked
+    ))
+    returning task.*;
+end $$;
+
+-- Leases tasks of one line as a bundle. Only tasks that were never begun, wait under no unique name, are in no batch and keep no result; if
+-- there is another one among the next, it returns nothing, and they are to be claimed one by one. "oldest" is the first bundle of the
+-- line that is still open: ids of bundles grow in the order of their commits, since the lock is held until then. "tasks" is one flat JSON
+-- array: id, lease, priority, position, losses allowed, seconds waited, traceparent and payload of the first task, then of the next.
+create function claim_bundle(
+  claimer uuid, line_kind text, line_lane text, from_priority integer, from_position bigint, to_priority integer, slots integer,
+  oldest_bundle bigint
+) returns table (bundle_id bigint, oldest bigint, tasks text) language plpgsql set search_path from current as $$
+declare
+  taken bigint[];
+  fit boolean;
+  made bigint;
+begin
+  perform pg_advisory_xact_lock(hashtextextended(line_kind || ' ' || line_lane, 0));
+  if not exists (select from worker where worker.id = claimer and worker.gone_at is null) then
+    return;
+  end if;
+  select array_agg(next.id), bool_and(next.attempts = 0 and next.waits_as is null and next.batch_id is null and next.keep_seconds = 0)
+  into taken, fit
+  from (
+    select candidate.id, candidate.attempts, candidate.waits_as, candidate.batch_id, candidate.keep_seconds from task as candidate
+    where candidate.kind = line_kind and candidate.lane = line_lane and candidate.state = 'ready' and candidate.key is null
+      and (candidate.priority, candidate.position) >= (from_priority, from_position) and candidate.priority <= to_priority
+      and candidate.id not in (
+        select unnest(bundle.task_ids) from bundle
+        where bundle.kind = line_kind and bundle.lane = line_lane and bundle.id >= oldest_bundle
+      )
+    order by candidate.priority, candidate.position
+    limit slots
+  ) as next;
+  if fit is not true then
+    return;
+  end if;
+  insert into bundle (worker_id, kind, lane, task_ids) values (claimer, line_kind, line_lane, taken) returning bundle.id into made;
+  -- One text for all: the client reads it several times faster than as many rows.
+  return query
+    select made, (select min(bundle.id) from bundle where bundle.kind = line_kind and bundle.lane = line_lane and bundle.id >= oldest_bundle),
+      '[' || string_agg(concat_ws(',', task.id, task.lease + 1, task.priority, task.position, task.losses_allowed,
+        round(extract(epoch from now() - task.run_at), 3), coalesce(to_json(task.trace)::text, 'null'), task.payload), ',') || ']'
+    from task where task.id = any(taken);
+end $$;
