@@ -16,6 +16,8 @@ export interface QueueMetrics {
   stop: () => void;
 }
 
+const PREFIX = 'slipway_queue_';
+
 type Column = Exclude<keyof TallyRow, 'kind' | 'lane'>;
 
 /** How attempts ended: the value of the label `cause`, and where it is counted. */
@@ -73,63 +75,11 @@ const buckets = [0.005, 0.02, 0.1, 0.5, 2, 10, 30, 120, 600, 3600];
 export function queueMetrics(queue: Queue, options: MetricsOptions = {}): QueueMetrics {
   const register = options.register ?? standard;
   const read = once(() => readAll(queue));
-  const names: string[] = [];
-  const common = (name: string, help: string) => {
-    names.push(`slipway_queue_${name}`);
-    return { name: `slipway_queue_${name}`, help, registers: [register] };
-  };
-
-  new Gauge({
-    ...common('up', 'Whether PostgreSQL answered this scrape'),
-    async collect() {
-      this.set((await read()) === null ? 0 : 1);
-    },
-  });
-  new Counter({
-    ...common('attempts_total', 'Attempts that ended, by cause'),
-    labelNames: ['kind', 'lane', 'cause'],
-    async collect() {
-      this.reset();
-      const { tally } = (await read()) ?? nothing;
-      for (const row of tally) {
-        const { kind, lane } = row;
-        for (const [cause, column] of Object.entries(causes)) this.inc({ kind, lane, cause }, row[column]);
-      }
-    },
-  });
-  for (const { column, name, help } of totals) {
-    new Counter({
-      ...common(name, help),
-      labelNames: ['kind', 'lane'],
-      async collect() {
-        this.reset();
-        const { tally } = (await read()) ?? nothing;
-        for (const row of tally) this.inc({ kind: row.kind, lane: row.lane }, row[column]);
-      },
-    });
-  }
-  for (const { of, name, help } of gauges) {
-    new Gauge({
-      ...common(name, help),
-      labelNames: ['kind', 'lane'],
-      async collect() {
-        this.reset();
-        const { loads } = (await read()) ?? nothing;
-        for (const [kind, { lanes }] of loads)
-          for (const lane of Object.values(lanes)) this.set({ kind, lane: lane.lane }, of(lane));
-      },
-    });
-  }
-  const attempt = new Histogram({
-    ...common('attempt_seconds', 'How long attempts in this process took'),
-    labelNames: ['kind', 'lane', 'cause'],
-    buckets,
-  });
-  const wait = new Histogram({
-    ...common('wait_seconds', 'How long tasks were ready before they were begun in this process'),
-    labelNames: ['kind', 'lane'],
-    buckets,
-  });
+  const attempt = attemptSeconds();
+  const wait = waitSeconds();
+  const metrics = [up(read), attempts(read), ...totals.map((total) => totalOf(total, read))];
+  const all = [...metrics, ...gauges.map((gauge) => gaugeOf(gauge, read)), attempt, wait];
+  for (const metric of all) register.registerMetric(metric);
   const stopListening = queue.onEvent((event) => {
     const ended = endOf(event);
     if (ended === null) return;
@@ -141,9 +91,82 @@ export function queueMetrics(queue: Queue, options: MetricsOptions = {}): QueueM
     register,
     stop: () => {
       stopListening();
-      for (const name of names) register.removeSingleMetric(name);
+      for (const { name } of register.getMetricsAsArray())
+        if (name.startsWith(PREFIX)) register.removeSingleMetric(name);
     },
   };
+}
+
+type Read = () => Promise<Reading | null>;
+
+function up(read: Read): Gauge {
+  return new Gauge({
+    ...named('up', 'Whether PostgreSQL answered this scrape'),
+    async collect() {
+      this.set((await read()) === null ? 0 : 1);
+    },
+  });
+}
+
+function attempts(read: Read): Counter<'kind' | 'lane' | 'cause'> {
+  return new Counter({
+    ...named('attempts_total', 'Attempts that ended, by cause'),
+    labelNames: ['kind', 'lane', 'cause'],
+    async collect() {
+      this.reset();
+      const { tally } = (await read()) ?? nothing;
+      for (const row of tally) {
+        const { kind, lane } = row;
+        for (const [cause, column] of Object.entries(causes)) this.inc({ kind, lane, cause }, row[column]);
+      }
+    },
+  });
+}
+
+function totalOf({ column, name, help }: (typeof totals)[number], read: Read): Counter<'kind' | 'lane'> {
+  return new Counter({
+    ...named(name, help),
+    labelNames: ['kind', 'lane'],
+    async collect() {
+      this.reset();
+      const { tally } = (await read()) ?? nothing;
+      for (const row of tally) this.inc({ kind: row.kind, lane: row.lane }, row[column]);
+    },
+  });
+}
+
+function gaugeOf({ of, name, help }: (typeof gauges)[number], read: Read): Gauge<'kind' | 'lane'> {
+  return new Gauge({
+    ...named(name, help),
+    labelNames: ['kind', 'lane'],
+    async collect() {
+      this.reset();
+      const { loads } = (await read()) ?? nothing;
+      for (const [kind, { lanes }] of loads)
+        for (const lane of Object.values(lanes)) this.set({ kind, lane: lane.lane }, of(lane));
+    },
+  });
+}
+
+function attemptSeconds(): Histogram<'kind' | 'lane' | 'cause'> {
+  return new Histogram({
+    ...named('attempt_seconds', 'How long attempts in this process took'),
+    labelNames: ['kind', 'lane', 'cause'],
+    buckets,
+  });
+}
+
+function waitSeconds(): Histogram<'kind' | 'lane'> {
+  return new Histogram({
+    ...named('wait_seconds', 'How long tasks were ready before they were begun in this process'),
+    labelNames: ['kind', 'lane'],
+    buckets,
+  });
+}
+
+/** Registered by `queueMetrics` alone, not by being made. */
+function named(name: string, help: string): { name: string; help: string; registers: [] } {
+  return { name: `${PREFIX}${name}`, help, registers: [] };
 }
 
 const nothing: Reading = { tally: [], loads: [] };
