@@ -25,8 +25,8 @@ import { type QueueLoad, readSignals } from './scaling/read-signals.ts';
 import { housekeep } from './statements/housekeep.ts';
 import type { Lane } from './statements/lane.ts';
 import { type Names, namesIn } from './statements/names.ts';
-import { readTally, type Tallied, type TallyRow } from './statements/tally.ts';
-import { Tally, talliedFor } from './tally.ts';
+import { readTally, type TallyRow } from './statements/tally.ts';
+import { Tally } from './tally.ts';
 import type { TaskKind } from './task-kind.ts';
 import { Worker } from './worker.ts';
 import type { Handler } from './attempt.ts';
@@ -282,14 +282,7 @@ export class Queue {
   #settled(settlement: Settlement): void {
     this.#holders.taskEnded();
     const { task, outcome, busySeconds, verdict } = settlement;
-    const event = eventOf(settlement);
-    if (verdict === 'done') {
-      const count = (what: Tallied, by = 1) => this.#tally.count(task.kind, task.lane, what, by);
-      count('started');
-      count('busy_seconds', busySeconds);
-      count('waited_seconds', task.waitedSeconds);
-      for (const what of talliedFor(outcome)) count(what);
-    }
-    this.#emit(event);
+    if (verdict === 'done') this.#tally.ended(task, outcome, busySeconds);
+    if (this.#listeners.size > 0) this.#emit(eventOf(settlement));
   }
 }
