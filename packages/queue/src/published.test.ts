@@ -29,21 +29,43 @@ beforeAll(async () => {
   const readme = await readFile(path.join(queue, 'README.md'), 'utf8');
   await writeFile(path.join(project, 'example.ts'), /```ts\n([^]*?)```/.exec(readme)?.[1] ?? '');
   await writeFile(path.join(project, 'faces.ts'), faces);
+  await writeFile(path.join(project, 'features.ts'), features(readme));
   await run(process.execPath, [compiler, '-p', project], { cwd: project }).catch((error: unknown) => {
     throw new Error(error instanceof Error && 'stdout' in error ? String(error.stdout) : String(error));
   });
 }, 60_000);
 
+/** The examples in the table of features, each for itself. */
+function features(readme: string): string {
+  const [, table = ''] = /## Features\n([^]*?)\n## /.exec(readme) ?? [];
+  const examples = [...table.matchAll(/^\|[^|`]*\| `(.*)` *\|$/gm)].map(([, example]) => `{ ${example}; }`);
+  expect(examples.length).toBeGreaterThan(20);
+  return `
+import { Discard, type Handler, Queue, Snooze, taskKind, z } from '@slipway/queue';
+import { queueMetrics } from '@slipway/queue/metrics';
+import type { PoolClient } from 'pg';
+const thumbnail = taskKind({ name: 'thumbnail', payload: z.object({ image: z.string(), width: z.number() }) });
+const album = taskKind({ name: 'album', payload: z.string() });
+const photo = { image: 'cat.png', width: 200 };
+type Photo = typeof photo;
+export async function use(queue: Queue, client: PoolClient, handler: Handler<Photo>, taskId: string, batchId: string) {
+${examples.join('\n')}
+}
+`;
+}
+
 /** What the types must refuse, and what must be there. */
 const faces = `
 import { openQueue, taskKind, z, type QueueEvent } from '@slipway/queue';
 import { serveTasks } from '@slipway/queue/child';
+import { queueMetrics } from '@slipway/queue/metrics';
 const kind = taskKind({ name: 'k', payload: z.object({ image: z.string() }) });
 export async function use(url: string) {
   const queue = await openQueue(url, { onEvent: (event: QueueEvent) => console.log(event.event) });
   // @ts-expect-error -- the payload has no such field
   await queue.enqueue(kind, { imaeg: 'cat.png' });
   queue.work(kind, async ({ image }) => image.length, { concurrency: 2 });
+  queueMetrics(queue);
   return serveTasks;
 }
 `;
