@@ -19,11 +19,13 @@ export type {
   WorkOptions,
 } from './queue-options.ts';
 export type { Rate } from './rate.ts';
+export type { Backlog } from './statements/backlog.ts';
 export type { BatchResult } from './statements/batch-results.ts';
 export type { LaneLoad, QueueLoad } from './scaling/read-signals.ts';
 export type { DeathCause } from './statements/bury.ts';
 export type { KindCounts } from './statements/counts.ts';
 export type { DeadTask } from './statements/dead.ts';
+export type { TaskPage, TaskState, TaskView } from './statements/inspect.ts';
 export type { Lane } from './statements/lane.ts';
 export type { EndCause, HistoryEntry } from './statements/release.ts';
 export type { TallyRow } from './statements/tally.ts';

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { connectPool, Queue } from './index.ts';
 import { claimFromKeys } from './statements/claim-keys.ts';
 import { claimFromLines } from './statements/claim-line.ts';
+import { countBacklog } from './statements/backlog.ts';
 import { finishTasks } from './statements/finish.ts';
 import { type Database, namesIn } from './statements/names.ts';
 
@@ -108,3 +109,32 @@ test('finished tasks are found by their ids, whatever else runs and however old 
   expect(read().rows).toBeLessThan(20 * 20);
   expect(read().whole.filter((table) => table === 'task')).toEqual([]);
 });
+
+test(
+  'with a million tasks waiting, a claim and the backlog read what they need, and more than 10,000 are estimated',
+  { timeout: 120_000 },
+  async () => {
+    const pool = await setup();
+    await insert(pool, 1_000_000, 'ready', 'none');
+    await pool.query(`analyze ${names.task}`);
+    const { db, read } = explaining(pool);
+    await claimFromLines(db, names, worker, [
+      { kind: 'note', lane: 'normal', limit: 20, priority: 0, position: 0, upToPriority: 0 },
+    ]);
+    expect(read().rows).toBeLessThan(20 * 60);
+    const counting = explaining(pool);
+    await countBacklog(counting.db, names, { kind: null, soonSeconds: 60 });
+    expect(counting.read().rows).toBeLessThan(30_000);
+    const queue = new Queue({ pool });
+    const times: number[] = [];
+    for (let n = 0; n < 5; n++) {
+      const begin = performance.now();
+      const [backlog] = await queue.backlog();
+      times.push(performance.now() - begin);
+      expect(backlog).toMatchObject({ kind: 'note', lane: 'normal', running: 20, counted: 'estimated' });
+      expect(backlog?.ready).toBeGreaterThan(900_000);
+      expect(backlog?.ready).toBeLessThan(1_100_000);
+    }
+    console.log(`backlog of a million tasks: ${times.toSorted((a, b) => a - b)[2]?.toFixed(0)} ms`);
+  },
+);

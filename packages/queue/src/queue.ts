@@ -15,18 +15,13 @@ import type {
   WorkOptions,
 } from './queue-options.ts';
 import type { Settlement } from './running-task.ts';
-import { type BatchResult, readBatch } from './statements/batch-results.ts';
-import { cancelTask } from './statements/cancel.ts';
-import { countTasks, type KindCounts } from './statements/counts.ts';
-import { deleteCron } from './statements/cron.ts';
-import { type DeadTask, listDead, redriveTask } from './statements/dead.ts';
 import { HolderWatch } from './holder-watch.ts';
-import { type QueueLoad, readSignals } from './scaling/read-signals.ts';
 import { housekeep } from './statements/housekeep.ts';
 import type { Lane } from './statements/lane.ts';
 import { type Names, namesIn } from './statements/names.ts';
 import { readTally, type TallyRow } from './statements/tally.ts';
 import { Tally } from './tally.ts';
+import { TaskDesk } from './task-desk.ts';
 import type { TaskKind } from './task-kind.ts';
 import { Worker } from './worker.ts';
 import type { Handler } from './attempt.ts';
@@ -49,7 +44,7 @@ import { isPassing, messageOf } from './connection-errors.ts';
  * What happens to a task: `insertTasks` adds it; a {@link DatabaseSource} claims it for the {@link Worker} of some process, which runs it
  * and hands its outcome back; the source's settler writes that down. What a dead process held is taken back by the others.
  */
-export class Queue {
+export class Queue extends TaskDesk {
   readonly #pool: Pool;
   readonly #names: Names;
   readonly #listeners = new Set<(event: QueueEvent) => void>();
@@ -63,8 +58,10 @@ export class Queue {
   #stopping: Promise<void> | null = null;
 
   constructor(options: QueueOptions) {
+    const names = namesIn(options.schema ?? 'slipway_queue');
+    super(options.pool, names);
     this.#pool = options.pool;
-    this.#names = namesIn(options.schema ?? 'slipway_queue');
+    this.#names = names;
     if (options.onEvent !== undefined) this.#listeners.add(options.onEvent);
     this.#tally = new Tally(this.#pool, this.#names);
     this.#holders = new HolderWatch({
@@ -185,7 +182,7 @@ export class Queue {
 
   /**
    * Adds tasks as a batch: when the last of them has ended, done, dead or cancelled, the task `fanIn` becomes ready, once. Its
-   * handler reads how they ended by {@link batchResults}. All of it in one transaction; of an empty batch, `fanIn` is ready at once.
+   * handler reads how they ended by {@link TaskDesk.batchResults}. All of it in one transaction; of an empty batch, `fanIn` is ready at once.
    *
    * @throws {ZodError} when a payload does not match its kind. @throws {Error} for a unique name. Nothing is added then.
    */
@@ -195,11 +192,6 @@ export class Queue {
     options: BatchOptions<F>,
   ): Promise<AddedBatch> {
     return this.#producer.enqueueBatch(kind, tasks, options);
-  }
-
-  /** How the members of a batch ended, by id: all of them, in its closing task. They are kept until that is gone. */
-  batchResults(batchId: string): AsyncGenerator<BatchResult> {
-    return readBatch(this.#pool, this.#names, batchId);
   }
 
   /**
@@ -214,11 +206,6 @@ export class Queue {
    */
   async cron<P>(options: CronOptions<P>): Promise<void> {
     return this.#producer.cron(options);
-  }
-
-  /** Ends a schedule; tasks that it added stay. False: there is none of this name. */
-  uncron(name: string): Promise<boolean> {
-    return deleteCron(this.#pool, this.#names, name);
   }
 
   /** Registers the handler of a kind and lane, before or after `start`. @throws {Error} when there is one. */
@@ -236,31 +223,6 @@ export class Queue {
   /** Changes how many tasks of a kind and lane run at once in this process. What runs goes on. */
   resize(kind: string, lane: Lane, concurrency: number): void {
     this.#worker.resize(kind, lane, concurrency);
-  }
-
-  /** Deletes a waiting task; aborts a running one, which is gone when its handler ends. False: there is none with this id. */
-  cancel(taskId: string): Promise<boolean> {
-    return cancelTask(this.#pool, this.#names, taskId);
-  }
-
-  /** Dead tasks, the newest first. */
-  dead(filter: { kind?: string; limit: number }): Promise<DeadTask[]> {
-    return listDead(this.#pool, this.#names, { kind: filter.kind ?? null, limit: filter.limit });
-  }
-
-  /** Makes a dead task ready again with all its retries. False: there is none with this id. */
-  redrive(taskId: string): Promise<boolean> {
-    return redriveTask(this.#pool, this.#names, taskId);
-  }
-
-  /** How many tasks there are, by kind and state: counted one by one, which takes a while for many. */
-  counts(): Promise<Record<string, KindCounts>> {
-    return countTasks(this.#pool, this.#names);
-  }
-
-  /** What waits and runs for a kind, in one statement that costs the same however much it is: above 20,000 it counts no further. */
-  load(kind: string): Promise<QueueLoad> {
-    return readSignals(this.#pool, this.#names.schema, kind);
   }
 
   /** What happened since the beginning, by kind and lane; the last two seconds may be missing. */

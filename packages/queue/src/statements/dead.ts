@@ -44,14 +44,24 @@ export async function listDead(
   return rows as unknown as DeadTask[];
 }
 
+/** Which dead tasks: one, or the oldest of those that match. */
+export type Dead = { id: string } | { kind: string | null; cause: DeathCause | null; limit: number };
+
 /**
- * Makes a dead task ready again with all its retries, in the lane it died in; its history stays. It counts no more in the
- * batch it was added with, which has gone on without it; one that closes a batch finds the results again. False: there is no such dead task.
+ * Makes dead tasks ready again with all their retries, in the lane they died in; their history stays. They count no more in the
+ * batch they were added with, which has gone on without them; one that closes a batch finds the results again.
+ *
+ * @returns How many.
  */
-export async function redriveTask(db: Database, names: Names, taskId: string): Promise<boolean> {
+export async function redriveTasks(db: Database, names: Names, which: Dead): Promise<number> {
+  const found =
+    'id' in which
+      ? 'select $2::bigint'
+      : `select id from ${names.dead} where ($2::text is null or kind = $2) and ($3::text is null or cause = $3)
+         order by died_at, id limit $4 for update skip locked`;
   const { rows } = await db.query(
     `with risen as (
-       delete from ${names.dead} where id = $1 returning *
+       delete from ${names.dead} where id = any(array(${found})) returning *
      ), added as (
        insert into ${names.task} (id, kind, lane, payload, state, run_at, priority, key, unique_name, lease, attempts, interruptions,
          losses_allowed, keep_seconds, batch_id, trace, history, created_at)
@@ -63,8 +73,13 @@ export async function redriveTask(db: Database, names: Names, taskId: string): P
        from risen
        returning kind, lane, key, priority, position
      )
-     select (select count(*) from added) as added, (${tellReady('added', '$2')})`,
-    [taskId, names.channel],
+     select (select count(*) from added) as added, (${tellReady('added', '$1')})`,
+    'id' in which ? [names.channel, which.id] : [names.channel, which.kind, which.cause, which.limit],
   );
-  return Number(rows[0]?.['added']) > 0;
+  return Number(rows[0]?.['added']);
+}
+
+/** The same for one. False: there is no such dead task. */
+export async function redriveTask(db: Database, names: Names, taskId: string): Promise<boolean> {
+  return (await redriveTasks(db, names, { id: taskId })) > 0;
 }
