@@ -35,14 +35,15 @@ export interface TaskAnswer {
   state: 'scheduled' | 'blocked' | 'ready' | 'running' | 'done' | 'dead';
   lane: 'normal' | 'fallback';
   key: string | null;
-  priority: number;
+  /** This and the counts below: null when it is done. */
+  priority: number | null;
   attempts: number;
-  failures: number;
-  ooms: number;
-  timeouts: number;
-  crashes: number;
-  losses: number;
-  interruptions: number;
+  failures: number | null;
+  ooms: number | null;
+  timeouts: number | null;
+  crashes: number | null;
+  losses: number | null;
+  interruptions: number | null;
   progress: unknown;
   payload: unknown;
   result: unknown;
@@ -51,7 +52,8 @@ export interface TaskAnswer {
   cause: string | null;
   history: { attempt: number; lane: string; at: string; cause: string; message: string }[];
   createdAt: string;
-  runAt: string;
+  /** null: it has ended. */
+  runAt: string | null;
   finishedAt: string | null;
 }
 

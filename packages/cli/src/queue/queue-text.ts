@@ -101,7 +101,7 @@ export function sizeText({ cpu, memoryBytes, timeoutSeconds }: LaneAnswer['size'
 }
 
 function stateText({ state, cause, runAt }: TaskAnswer): string {
-  if (state === 'scheduled') return `scheduled for ${timeText(runAt)}`;
+  if (state === 'scheduled' && runAt !== null) return `scheduled for ${timeText(runAt)}`;
   if (state === 'blocked') return 'blocked: it waits for the last of its batch';
   return state === 'dead' && cause !== null ? `dead: ${cause}` : state;
 }
@@ -116,7 +116,7 @@ function attemptsText(task: TaskAnswer): string {
     [task.losses, 'lost'],
     [task.interruptions, 'interrupted'],
   ] as const;
-  const seen = ends.filter(([count]) => count > 0).map(([count, cause]) => `${count} ${cause}`);
+  const seen = ends.filter(([count]) => count !== null && count > 0).map(([count, cause]) => `${count} ${cause}`);
   return seen.length === 0 ? String(task.attempts) : `${task.attempts} (${seen.join(', ')})`;
 }
 

@@ -84,7 +84,9 @@ const task: TaskAnswer = {
 const normal = { cpu: 0.25, memoryBytes: 256 * 1024 ** 2, timeoutSeconds: 5 };
 const fallback = { cpu: 2, memoryBytes: 2 * 1024 ** 3, timeoutSeconds: 300 };
 const priced = { sizes: { normal, fallback }, per1000Tasks: 0.0123, failShare: 0 };
+const lines = ['1200 finished tasks measured.', 'Break-even is at 87.5 %: this is below it.'];
 const size: SizeAnswer = {
+  lines,
   present: { normal: queue.lanes[0]?.size ?? normal, fallback },
   proposal: {
     ...priced,
@@ -97,7 +99,7 @@ const size: SizeAnswer = {
     present: { ...priced, per1000Tasks: 0.03, savingPercent: 59 },
     types: [],
     perType: null,
-    reading: ['1200 finished tasks measured.', 'Break-even is at 87.5 %: this is below it.'],
+    reading: lines,
   },
 };
 
@@ -168,14 +170,15 @@ test('tail prints what happens as it happens, and says when the stream ends', as
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     const send = (event: string, data: object) => response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
     const attempt = { at: '2026-01-02T03:04:05Z', taskId: '17', lane: 'normal', attempt: 1 };
-    send('task-started', attempt);
-    send('retry', { ...attempt, cause: 'error', seconds: 0.25, inSeconds: 2.04, error: 'no disk\nat x' });
+    send('synced', {});
+    send('task-interrupted', attempt);
+    send('task-retry', { ...attempt, cause: 'error', seconds: 0.25, inSeconds: 2.04, error: 'no disk\nat x' });
     response.end();
   };
   const { code, stdout, stderr } = await asked(['tail', 'shop/production/thumbnails'], {
     [`GET ${path}/events`]: events,
   });
-  expect(stdout).toMatch(/ {2}started {6}task 17 {2}normal {2}attempt 1\n/);
+  expect(stdout).toMatch(/ {2}interrupted {2}task 17 {2}normal {2}attempt 1\n/);
   expect(stdout).toMatch(
     / {2}retry {8}task 17 {2}normal {2}attempt 1 {2}error {2}0\.25 s {2}again in 2 s {2}no disk\n$/,
   );
@@ -184,7 +187,11 @@ test('tail prints what happens as it happens, and says when the stream ends', as
     stderr: 'slipway: the control plane ended the stream. Run the command again to go on.\n',
   });
   const json = await asked(['tail', 'shop/production/thumbnails', '--json'], { [`GET ${path}/events`]: events });
-  expect(JSON.parse(json.stdout.split('\n')[1] ?? '')).toMatchObject({ event: 'retry', taskId: '17', cause: 'error' });
+  expect(JSON.parse(json.stdout.split('\n')[1] ?? '')).toMatchObject({
+    event: 'task-retry',
+    taskId: '17',
+    cause: 'error',
+  });
 });
 
 test('retry makes one ready again, or all that died of something, and says how many', async () => {

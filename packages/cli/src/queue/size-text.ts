@@ -7,12 +7,14 @@ export interface SizeAnswer {
   proposal: NotYet | SizeProposal;
   /** Those in force. */
   present: LaneSizes;
+  /** The proposal in sentences, or why there is none. */
+  lines: string[];
 }
 
 /** The proposal beside what it is measured against, then in sentences, then what can be done. */
-export function proposalText(queue: string, { proposal, present }: SizeAnswer): string {
+export function proposalText(queue: string, { proposal, present, lines }: SizeAnswer): string {
   if (proposal.verdict === 'not yet') {
-    return `In force: ${bothSizes(present)}.\nNo proposal yet: ${proposal.reason}`;
+    return `In force: ${bothSizes(present)}.\nNo proposal yet: ${lines.join(' ')}`;
   }
   const { onePool, percentile95 } = proposal;
   const rows = [
@@ -37,7 +39,7 @@ export function proposalText(queue: string, { proposal, present }: SizeAnswer): 
   ];
   return [
     table(['SIZES', 'NORMAL', 'FALLBACK', '1000 TASKS', 'PROPOSAL SAVES'], rows),
-    proposal.reading.join('\n'),
+    lines.join('\n'),
     `slipway queue size ${queue} --apply puts the proposed sizes in force: its workers start again with them, each after the tasks it has.`,
   ].join('\n\n');
 }

@@ -14,6 +14,8 @@ interface TaskEvent {
   seconds?: number;
   inSeconds?: number;
   cause?: string;
+  /** Of a task whose process is gone. */
+  fate?: string;
   error?: string;
 }
 
@@ -38,6 +40,7 @@ function eventText(name: string, event: TaskEvent): string {
     event.lane ?? '',
     event.attempt === undefined ? '' : `attempt ${event.attempt}`,
     event.cause ?? '',
+    event.fate ?? '',
     event.seconds === undefined ? '' : `${Number(event.seconds.toFixed(3))} s`,
     event.inSeconds === undefined ? '' : `again in ${Number(event.inSeconds.toFixed(1))} s`,
     event.error?.split('\n', 1)[0] ?? '',
