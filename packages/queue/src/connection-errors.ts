@@ -18,12 +18,12 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message || error.name : String(error);
 }
 
-/** The error and what caused it, for a person. jsonb and text can't hold the character U+0000. */
+/** The error and what caused it, for a person. jsonb and text can't hold the character U+0000, nor half of a surrogate pair. */
 export function describeError(error: unknown): string {
   const messages: string[] = [];
   for (let cause = error; cause !== undefined && cause !== null && messages.length < 5;) {
     messages.push(messageOf(cause));
     cause = cause instanceof Error ? cause.cause : undefined;
   }
-  return messages.join(': ').replaceAll('\0', '').slice(0, 10_000);
+  return messages.join(': ').replaceAll('\0', '').slice(0, 10_000).toWellFormed();
 }

@@ -228,7 +228,7 @@ class Case {
       case 'claim': {
         const line = { kind: `case-${this.#id}`, lane: this.#before.lane, limit: 1 };
         await claimFromLines(db, names, this.#worker(action.worker), [
-          { ...line, priority: 0, position: 0, upToPriority: 0 },
+          { ...line, priority: 0, position: 0, upToPriority: 0, oldestBundle: 0 },
         ]);
         return;
       }

@@ -1,0 +1,150 @@
+import { ownPostgres, testDatabase, waitFor } from '@slipway/testing';
+import type { Pool } from 'pg';
+import { expect, onTestFinished, test } from 'vitest';
+import { z } from 'zod';
+import { connectPool, Queue, type QueueEvent, taskKind } from './index.ts';
+import { PostgresProxy } from './postgres-proxy-under-test.ts';
+
+/** What goes wrong between a queue and its PostgreSQL. At the end of each: the count of tasks in is that of done + dead. */
+
+const note = taskKind({ name: 'note', payload: z.object({ n: z.number() }), retries: 0 });
+const numbers = (count: number) => Array.from({ length: count }, (_, n) => n);
+
+/** A queue on some way to the database. */
+async function queueOn(url: string, leaseSeconds: number) {
+  const pool = connectPool(url);
+  const events: QueueEvent[] = [];
+  const queue = new Queue({ pool, leaseSeconds, onEvent: (event) => events.push(event) });
+  onTestFinished(async () => {
+    await queue.stop({ graceSeconds: 0 });
+    await pool.end();
+  });
+  const of = (name: QueueEvent['event']) => events.filter(({ event }) => event === name);
+  return { queue, events, of };
+}
+
+async function proxied() {
+  const { pool, url } = await testDatabase();
+  const direct = new Queue({ pool });
+  await direct.migrate();
+  const proxy = await PostgresProxy.before(url);
+  return { pool, url, direct, proxy, idle: () => idle(pool, direct) };
+}
+
+/** Nobody holds or waits for anything any more. */
+async function idle(pool: Pool, queue: Queue): Promise<void> {
+  await waitFor(
+    async () => {
+      const { note: counts } = await queue.counts();
+      return counts === undefined || counts.scheduled + counts.ready + counts.running === 0;
+    },
+    { what: 'every task to be done or dead', seconds: 40 },
+  );
+  expect((await pool.query('select from slipway_queue.task')).rowCount).toBe(0);
+}
+
+test('answers that get lost after the commit: claims are not lost, ends are not told twice', async () => {
+  const { direct, proxy, idle } = await proxied();
+  const { queue, of } = await queueOn(proxy.url, 2);
+  const seen = new Map<number, number>();
+  queue.work(note, async ({ n }) => void seen.set(n, (seen.get(n) ?? 0) + 1), { concurrency: 5 });
+  await queue.start();
+  proxy.loseAnswers(23);
+  for (const n of numbers(200)) {
+    await direct.enqueue(note, { n });
+    // Now and then a moment, so that there are many claims.
+    if (n % 10 === 9) await waitFor(() => seen.size > n / 2, { what: `half of ${n} tasks to be seen`, seconds: 20 });
+  }
+  await waitFor(() => proxy.cuts > 5, { what: 'many lost answers', seconds: 30 }).finally(() => proxy.pass());
+  await idle();
+  expect([...seen.keys()].toSorted((a, b) => a - b)).toEqual(numbers(200));
+  expect(await direct.dead({ limit: 1 })).toEqual([]);
+  expect(of('failed')).toEqual([]);
+  const told = of('done').map((event) => 'taskId' in event && event.taskId);
+  expect(new Set(told).size).toBe(told.length);
+});
+
+test('connections that swallow everything are noticed, and what ended meanwhile is written', async () => {
+  const { direct, proxy, idle } = await proxied();
+  const { queue, of } = await queueOn(proxy.url, 3);
+  const finish = Promise.withResolvers<void>();
+  const seen: number[] = [];
+  queue.work(note, async ({ n }) => {
+    seen.push(n);
+    if (n < 3) await finish.promise;
+  });
+  await queue.start();
+  for (const n of numbers(3)) await direct.enqueue(note, { n });
+  await direct.enqueue(note, { n: 3 }); // opens the writing connection
+  await waitFor(() => of('done').length === 1, { what: 'a task to be done' });
+  proxy.swallow();
+  finish.resolve();
+  await waitFor(() => of('disconnected').length > 0, { what: 'the queue to notice', seconds: 6 });
+  await direct.enqueue(note, { n: 4 });
+  await idle();
+  expect(seen.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4]);
+  expect(of('done')).toHaveLength(5);
+});
+
+test('a process that is cut off for longer than its lease: another one does its task, and what it says then is late', async () => {
+  const { url, direct, proxy, idle } = await proxied();
+  const cutOff = await queueOn(proxy.url, 1);
+  const finish = Promise.withResolvers<void>();
+  const ran: string[] = [];
+  cutOff.queue.work(note, async () => {
+    ran.push('cut off');
+    await finish.promise;
+  });
+  await cutOff.queue.start();
+  await direct.enqueue(note, { n: 1 });
+  await waitFor(() => ran.length === 1, { what: 'the task to run' });
+  proxy.refuse();
+  const other = await queueOn(url, 1);
+  other.queue.work(note, async () => void ran.push('other'));
+  await other.queue.start();
+  await waitFor(() => other.of('done').length === 1, { what: 'the other one to do it', seconds: 20 });
+  finish.resolve();
+  proxy.pass();
+  await waitFor(() => cutOff.of('late').length === 1, { what: 'the late end to be rejected', seconds: 20 });
+  await idle();
+  expect(ran).toEqual(['cut off', 'other']);
+  expect(cutOff.of('done')).toEqual([]);
+  expect(other.of('rescued')).toHaveLength(1);
+});
+
+test('a primary that became read-only is waited for, and no end is lost', async () => {
+  const postgres = await ownPostgres();
+  const pool = connectPool(postgres.url);
+  onTestFinished(() => pool.end());
+  const { queue, of } = await queueOn(postgres.url, 2);
+  await queue.migrate();
+  const finish = Promise.withResolvers<void>();
+  const seen: number[] = [];
+  queue.work(note, async ({ n }) => {
+    seen.push(n);
+    await finish.promise;
+  });
+  await queue.start();
+  for (const n of numbers(3)) await queue.enqueue(note, { n });
+  await waitFor(() => seen.length === 3, { what: 'three running tasks' });
+  const readOnly = async (value: 'on' | 'off') => {
+    await pool.query('set default_transaction_read_only = off').catch(() => undefined);
+    await pool.query(`alter system set default_transaction_read_only = ${value}`);
+    await pool.query('select pg_reload_conf()');
+  };
+  await readOnly('on');
+  await waitFor(async () => await queue.enqueue(note, { n: 9 }).then(() => false, (error: unknown) => /read-only/.test(String(error))), {
+    what: 'writes to be refused',
+  });
+  const written = seen.length;
+  finish.resolve();
+  const begin = performance.now();
+  await waitFor(() => performance.now() - begin > 2_500, { what: 'more than a lease to pass' });
+  expect(of('done')).toHaveLength(0);
+  await readOnly('off');
+  await idle(pool, queue);
+  expect(seen.length).toBeGreaterThanOrEqual(written);
+  expect(new Set(seen).size).toBe(seen.length); // none ran twice, which would be an end that was lost
+  expect(of('done')).toHaveLength(seen.length);
+  expect(of('failed')).toEqual([]);
+});
