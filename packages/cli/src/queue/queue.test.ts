@@ -243,6 +243,7 @@ test('size shows the proposal beside what it is measured against, and what apply
 
   const early = {
     ...size,
+    lines: ['3 finished tasks are measured and 100 are needed.'],
     proposal: {
       verdict: 'not yet',
       samples: { finished: 3, unfinished: 0, ignored: 0 },
