@@ -42,7 +42,10 @@ test('several queues add one task at each tick', async () => {
   expect(await queue.uncron('tick')).toBe(false);
   const { rows } = await pool.query<{ last: string }>('select last_value::text as last from slipway_queue.task_id_seq');
   expect(Number(rows[0]?.last)).toBe(at.length);
-  for (const [index, time] of at.entries()) expect(time - (at[0] ?? 0)).toBeLessThan(index * 1_000 + 900);
+  // One in each second: neither two in one, nor none.
+  for (const [index, time] of at.entries()) {
+    expect(Math.abs(time - (at[0] ?? 0) - index * 1_000)).toBeLessThan(900);
+  }
   expect(events.filter(({ event }) => event === 'failed')).toEqual([]);
 });
 
