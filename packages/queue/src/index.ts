@@ -21,7 +21,6 @@ export type {
 export type { Rate } from './rate.ts';
 export type { Backlog } from './statements/backlog.ts';
 export type { BatchResult } from './statements/batch-results.ts';
-export type { LaneLoad, QueueLoad } from './scaling/read-signals.ts';
 export type { DeathCause } from './statements/bury.ts';
 export type { KindCounts } from './statements/counts.ts';
 export type { DeadTask } from './statements/dead.ts';

@@ -1,6 +1,5 @@
 import type { Pool } from 'pg';
 import { readBacklog } from './read-backlog.ts';
-import { type QueueLoad, readSignals } from './scaling/read-signals.ts';
 import type { Backlog } from './statements/backlog.ts';
 import { type BatchResult, readBatch } from './statements/batch-results.ts';
 import type { DeathCause } from './statements/bury.ts';
@@ -62,11 +61,6 @@ export class TaskDesk {
   /** How many tasks there are, by kind and state: counted one by one, which takes a while for many. */
   counts(): Promise<Record<string, KindCounts>> {
     return countTasks(this.#pool, this.#names);
-  }
-
-  /** What waits and runs for a kind, in one statement that costs the same however much it is: above 20,000 it counts no further. */
-  load(kind: string): Promise<QueueLoad> {
-    return readSignals(this.#pool, this.#names.schema, kind);
   }
 
   /** How the members of a batch ended, by id: all of them, in its closing task. They are kept until that is gone. */

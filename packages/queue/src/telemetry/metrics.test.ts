@@ -20,7 +20,8 @@ test('a scrape tells what happened, what waits, and how long attempts took', asy
     { payload: 'large' },
     { payload: 'broken' },
   ]);
-  await queue.enqueue(mail, 'later', { delaySeconds: 60 });
+  await queue.enqueue(mail, 'soon', { delaySeconds: 30 });
+  await queue.enqueue(mail, 'later', { delaySeconds: 3_600 });
   await queue.enqueue(mail, 'now');
   await waitFor(
     async () => (await scrape()).includes('attempts_total{kind="thumbnail",lane="normal",cause="error"} 1'),
@@ -40,7 +41,7 @@ test('a scrape tells what happened, what waits, and how long attempts took', asy
       'tasks_dead_total{kind="thumbnail",lane="normal"} 1',
       'ready{kind="thumbnail",lane="fallback"} 1',
       'ready{kind="mail",lane="normal"} 1',
-      'scheduled{kind="mail",lane="normal"} 1',
+      'due_soon{kind="mail",lane="normal"} 1',
       'running{kind="mail",lane="normal"} 0',
       'attempt_seconds_count{kind="thumbnail",lane="normal",cause="done"} 2',
       'attempt_seconds_count{kind="thumbnail",lane="normal",cause="timeout"} 1',

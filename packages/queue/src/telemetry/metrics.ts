@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, register as standard, type Registry } from 'prom-client';
 import type { AttemptEnd, QueueEvent } from '../events.ts';
 import type { Queue } from '../queue.ts';
-import type { LaneLoad, QueueLoad } from '../scaling/read-signals.ts';
+import type { Backlog } from '../statements/backlog.ts';
 import type { DeathCause } from '../statements/bury.ts';
 import type { TallyRow } from '../statements/tally.ts';
 
@@ -41,13 +41,9 @@ const totals: { column: Column; name: string; help: string }[] = [
   { column: 'waited_seconds', name: 'waited_seconds_total', help: 'Time that tasks were ready before their attempts' },
 ];
 
-const gauges: { of: (lane: LaneLoad) => number; name: string; help: string }[] = [
-  { of: ({ ready }) => ready, name: 'ready', help: 'Tasks that may be claimed; of more than 20000 so many' },
-  {
-    of: ({ scheduled }) => scheduled,
-    name: 'scheduled',
-    help: 'Tasks whose time has not come; of more than 20000 so many',
-  },
+const gauges: { of: (line: Backlog) => number; name: string; help: string }[] = [
+  { of: ({ ready }) => ready, name: 'ready', help: 'Tasks that may be claimed; of more than 10000 an estimate' },
+  { of: ({ dueSoon }) => dueSoon, name: 'due_soon', help: 'Scheduled tasks that are due within a minute' },
   { of: ({ running }) => running, name: 'running', help: 'Tasks that are worked on' },
   {
     of: ({ oldestSeconds }) => oldestSeconds ?? 0,
@@ -60,8 +56,8 @@ const gauges: { of: (lane: LaneLoad) => number; name: string; help: string }[] =
 const buckets = [0.005, 0.02, 0.1, 0.5, 2, 10, 30, 120, 600, 3600];
 
 /**
- * Offers a queue's figures to Prometheus. Counters and gauges are of the whole queue and read from PostgreSQL when they are scraped, by one
- * cheap statement and one for each kind; every process shows the same, so take their `max`, not their `sum`. Histograms are of the attempts in this process.
+ * Offers a queue's figures to Prometheus. Counters and gauges are of the whole queue and read from PostgreSQL when they are scraped, by a few
+ * cheap statements; every process shows the same, so take their `max`, not their `sum`. Histograms are of the attempts in this process.
  *
  * ```ts
  * const { register } = queueMetrics(queue);
@@ -141,9 +137,9 @@ function gaugeOf({ of, name, help }: (typeof gauges)[number], read: Read): Gauge
     labelNames: ['kind', 'lane'],
     async collect() {
       this.reset();
-      const { loads } = (await read()) ?? nothing;
-      for (const [kind, { lanes }] of loads)
-        for (const lane of Object.values(lanes)) this.set({ kind, lane: lane.lane }, of(lane));
+      const { tally, backlog } = (await read()) ?? nothing;
+      for (const { kind, lane } of tally) this.set({ kind, lane }, 0);
+      for (const line of backlog) this.set({ kind: line.kind, lane: line.lane }, of(line));
     },
   });
 }
@@ -169,18 +165,16 @@ function named(name: string, help: string): { name: string; help: string; regist
   return { name: `${PREFIX}${name}`, help, registers: [] };
 }
 
-const nothing: Reading = { tally: [], loads: [] };
+const nothing: Reading = { tally: [], backlog: [] };
 
 interface Reading {
   tally: TallyRow[];
-  loads: [kind: string, load: QueueLoad][];
+  backlog: Backlog[];
 }
 
 async function readAll(queue: Queue): Promise<Reading> {
-  const tally = await queue.tally();
-  const loads: Reading['loads'] = [];
-  for (const kind of new Set(tally.map((row) => row.kind))) loads.push([kind, await queue.load(kind)]);
-  return { tally, loads };
+  const [tally, backlog] = await Promise.all([queue.tally(), queue.backlog()]);
+  return { tally, backlog };
 }
 
 /** All metrics of one scrape share one reading; null when there is none to be had. */
