@@ -83,10 +83,7 @@ test.for([
     );
     const done = () =>
       workers.flatMap((worker) => worker.output().match(/cat\.png at 200 px, attempt 1/g) ?? []).length;
-    await waitFor(() => done() === 20, {
-      what: `20 tasks done\n${workers.map((worker) => worker.output()).join('\n')}`,
-      seconds: 40,
-    });
+    await waitFor(() => done() === 20, { what: '20 tasks done', seconds: 40 });
     // Every one of them can be asked to stop, once it listens.
     await Promise.all(workers.map((worker) => worker.waitForOutput(/works on tasks/)));
     for (const worker of workers) worker.signal('SIGTERM');
