@@ -192,8 +192,13 @@ export class DatabaseSource implements Source {
 
   async #beat(): Promise<void> {
     await this.#tolerate('the heartbeat', async () => {
+      const before = this.#lease.id;
       const cancelled = await this.#lease.renew(this.#link);
       for (const id of cancelled) this.#listener?.onCancelled(id);
+      if (this.#lease.id === before) return;
+      // Claims under the lost lease got nothing, whatever there was.
+      this.#claimer.sweepAgain();
+      this.#listener?.onWork();
     });
   }
 

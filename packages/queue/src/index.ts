@@ -19,6 +19,15 @@ export type {
   WorkOptions,
 } from './queue-options.ts';
 export type { Rate } from './rate.ts';
+export { ApiRefused, ApiUnreachable } from './remote/api-client.ts';
+export { tasksApi } from './remote/http.ts';
+export type { TasksApiOptions } from './remote/http.ts';
+export type { LaneSlots } from './remote/lane-slots.ts';
+export type { FileStore } from './remote/remote-files.ts';
+export { RemoteQueue } from './remote/remote-queue.ts';
+export type { RemoteQueueOptions } from './remote/remote-queue.ts';
+export { runCommands } from './remote/run-commands.ts';
+export type { CommandSource, CommandWorker, RunCommandsOptions } from './remote/run-commands.ts';
 export type { Backlog } from './statements/backlog.ts';
 export type { BatchResult } from './statements/batch-results.ts';
 export type { DeathCause } from './statements/bury.ts';

@@ -1,6 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
 import type { DebouncedNotifier } from './debounced-notifier.ts';
 import { inTransaction } from './in-transaction.ts';
+import { type ObjectStore, storePayload } from './objects/index.ts';
 import type { BatchOptions, CronOptions, EnqueueOptions, MemberOptions, TaskOptions } from './queue-options.ts';
 import { checkSchedule, nextTime } from './schedule.ts';
 import { insertBatch, openBatch } from './statements/add-batch.ts';
@@ -34,6 +35,8 @@ export interface ProducerOptions {
   names: Names;
   notifier: DebouncedNotifier;
   tally: Tally;
+  /** For large payloads; null: there is none. */
+  objects: ObjectStore | null;
   /** What was added and committed, as a notification would tell it: this process need not wait for its own. */
   told: (news: string) => void;
 }
@@ -129,7 +132,7 @@ export class Producer {
   }
 
   /** @param tasks All of one lane. */
-  #write<P>(
+  async #write<P>(
     db: Database,
     kind: TaskKind<P>,
     tasks: readonly Item[],
@@ -138,7 +141,20 @@ export class Producer {
     const lane = tasks[0]?.lane ?? 'normal';
     const { name, losses: lossesAllowed, keepSeconds } = kind;
     const all = { kind: name, lane, lossesAllowed, keepSeconds, ...how };
-    return insertTasks(db, this.#options.names, all, tasks.map(newTask));
+    const stored = await this.#offloaded(tasks);
+    return insertTasks(db, this.#options.names, all, stored.map(newTask));
+  }
+
+  /** With references in place of large payloads, which are in the object store before any row refers to them. */
+  async #offloaded(tasks: readonly Item[]): Promise<readonly Item[]> {
+    const { objects } = this.#options;
+    if (objects === null) return tasks;
+    const stored: Item[] = [];
+    for (const task of tasks) {
+      const reference = await storePayload(objects, JSON.stringify(task.payload ?? null));
+      stored.push(reference === null ? task : { ...task, payload: reference });
+    }
+    return stored;
   }
 
   #tell(news: string, notify: 'now' | 'later'): void {

@@ -14,7 +14,10 @@ import type {
   TaskOptions,
   WorkOptions,
 } from './queue-options.ts';
+import { type ObjectStore, openPayload } from './objects/index.ts';
+import { Broker } from './remote/broker.ts';
 import type { Settlement } from './running-task.ts';
+import { type AttemptSample, readSamples } from './sizing/index.ts';
 import { HolderWatch } from './holder-watch.ts';
 import { housekeep } from './statements/housekeep.ts';
 import type { Lane } from './statements/lane.ts';
@@ -23,6 +26,7 @@ import { readTally, type TallyRow } from './statements/tally.ts';
 import { Tally } from './tally.ts';
 import { TaskDesk } from './task-desk.ts';
 import type { TaskKind } from './task-kind.ts';
+import { UsageWriter } from './usage-writer.ts';
 import { Worker } from './worker.ts';
 import type { Handler } from './attempt.ts';
 import { isPassing, messageOf } from './connection-errors.ts';
@@ -49,6 +53,9 @@ export class Queue extends TaskDesk {
   readonly #names: Names;
   readonly #listeners = new Set<(event: QueueEvent) => void>();
   readonly #tally: Tally;
+  readonly #usage: UsageWriter;
+  readonly #objects: ObjectStore | null;
+  readonly #broker: Broker;
   readonly #holders: HolderWatch;
   readonly #source: DatabaseSource;
   readonly #worker: Worker;
@@ -64,6 +71,14 @@ export class Queue extends TaskDesk {
     this.#names = names;
     if (options.onEvent !== undefined) this.#listeners.add(options.onEvent);
     this.#tally = new Tally(this.#pool, this.#names);
+    this.#usage = new UsageWriter(this.#pool, this.#names);
+    this.#objects = options.objects ?? null;
+    this.#broker = new Broker({
+      pool: this.#pool,
+      names: this.#names,
+      leaseSeconds: options.leaseSeconds ?? 15,
+      onSettled: (settlement) => this.#settled(settlement),
+    });
     this.#holders = new HolderWatch({
       seconds: options.heldTransactionSeconds ?? 60,
       emit: (event) => this.#emit(event),
@@ -97,6 +112,7 @@ export class Queue extends TaskDesk {
       names: this.#names,
       notifier: new DebouncedNotifier(this.#pool, this.#names.channel),
       tally: this.#tally,
+      objects: this.#objects,
       told: (news) => this.#source.told(news),
     });
   }
@@ -153,7 +169,9 @@ export class Queue extends TaskDesk {
     await this.#starting.catch(() => undefined);
     await this.#worker.stop(graceSeconds);
     this.#source.giveUp();
+    await this.#broker.stop();
     await this.#tally.flush();
+    await this.#usage.flush();
     await this.#source.stop();
   }
 
@@ -216,7 +234,7 @@ export class Queue extends TaskDesk {
       lane: options.lane ?? 'normal',
       concurrency: options.concurrency ?? 4,
       timeoutSeconds: options.timeoutSeconds ?? null,
-      open: async (stored) => stored,
+      open: (stored) => openPayload(this.#objects, stored),
     });
   }
 
@@ -229,6 +247,17 @@ export class Queue extends TaskDesk {
   async tally(): Promise<TallyRow[]> {
     await this.#tally.flush();
     return readTally(this.#pool, this.#names);
+  }
+
+  /** What the newest measured attempts of a kind used, oldest first; the last two seconds may be missing. */
+  async usage(kind: string, { newest = 5_000 }: { newest?: number } = {}): Promise<AttemptSample[]> {
+    await this.#usage.flush();
+    return (await readSamples(this.#pool, this.#names.schema, kind, { after: null, limit: newest })).samples;
+  }
+
+  /** What serves workers that don't reach PostgreSQL: see {@link tasksApi}. It is started when it is first needed, and stopped with the queue. */
+  broker(): Broker {
+    return this.#broker;
   }
 
   /** Calls `listener` for everything that happens in this process from now on. Call what it returns to end that. */
@@ -244,7 +273,10 @@ export class Queue extends TaskDesk {
   #settled(settlement: Settlement): void {
     this.#holders.taskEnded();
     const { task, outcome, busySeconds, verdict } = settlement;
-    if (verdict === 'done') this.#tally.ended(task, outcome, busySeconds);
+    if (verdict === 'done') {
+      this.#tally.ended(task, outcome, busySeconds);
+      this.#usage.note(settlement);
+    }
     if (this.#listeners.size > 0) this.#emit(eventOf(settlement));
   }
 }

@@ -43,7 +43,7 @@ export async function storePayload(
  * @throws {ObjectMissing} when it is gone, {ObjectDamaged} when it is another content: the task can never run.
  * @throws {ObjectStoreDown} the task should wait.
  */
-export async function loadPayload(store: ObjectStore, reference: PayloadReference): Promise<string> {
+export async function loadPayload(store: Pick<ObjectStore, 'get'>, reference: PayloadReference): Promise<string> {
   const { $object: key, bytes, sha256 } = reference;
   const content = await store.get(key);
   if (content === null) throw new ObjectMissing(key, 'The payload of the task');
@@ -80,4 +80,16 @@ function looksLikeReference(json: string): boolean {
   if (!json.includes('$object') && !json.includes('\\u00')) return false;
   const payload: unknown = JSON.parse(json);
   return payload !== null && typeof payload === 'object' && Object.hasOwn(payload, '$object');
+}
+
+/**
+ * The payload of what a row has: itself, unless it is a reference.
+ *
+ * @param store Where it is; null: payloads are never elsewhere, and what looks like a reference is a payload.
+ * @throws as {@link loadPayload}.
+ */
+export function openPayload(store: Pick<ObjectStore, 'get'> | null, stored: unknown): unknown {
+  const reference = store === null ? null : payloadReference(stored);
+  if (store === null || reference === null) return stored;
+  return loadPayload(store, reference).then((json): unknown => JSON.parse(json));
 }

@@ -49,8 +49,8 @@ export interface CommandRunnerOptions {
   recycleGrowth?: number;
   /** Where limits are kept by the kernel. Default: wherever it is possible (see `findAttemptCgroups`); null: nowhere. */
   cgroups?: AttemptCgroups | null;
-  /** One line of a command's output, cut to 500 characters. */
-  onLine?: (line: string) => void;
+  /** One line of a command's output, cut to 500 characters. Of a kept program the task is not known: null. */
+  onLine?: (line: string, taskId: string | null) => void;
 }
 
 export interface Usage extends TreeUsage {
@@ -98,7 +98,7 @@ export class CommandRunner {
       watch: new TreeWatch(pace, markVariable),
       guardian,
       cgroups,
-      onLine: options.onLine ?? (() => undefined),
+      onLine: (line) => options.onLine?.(line, null),
     };
     if (options.process === 'per-task') return;
     const { recycleAfter = 1000, recycleGrowth = 0.5, againSeconds = 60 } = options;
@@ -192,7 +192,8 @@ export class CommandRunner {
     if (kept === null) {
       await fillAttemptFolder(task.folder, task.payload);
       const { againSeconds = 60 } = this.#options;
-      return await runOnce(task, this.#options.limits[task.lane], { ...this.#options, againSeconds }, control, on);
+      const ofTask = { ...on, onLine: (line: string) => this.#options.onLine?.(line, task.id) };
+      return await runOnce(task, this.#options.limits[task.lane], { ...this.#options, againSeconds }, control, ofTask);
     }
     const child = await kept.take(task.lane);
     try {

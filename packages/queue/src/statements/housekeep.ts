@@ -1,4 +1,5 @@
 import type { Database, Names } from './names.ts';
+import { pruneUsage } from './usage.ts';
 
 /** Deletes what was kept long enough. Any process may do it, at any time. */
 export async function housekeep(db: Database, names: Names): Promise<void> {
@@ -22,4 +23,5 @@ export async function housekeep(db: Database, names: Names): Promise<void> {
        select name from ${names.rate} where tat < clock_timestamp() - interval '1 minute' limit 5000 for update skip locked
      )`,
   );
+  await pruneUsage(db, names);
 }

@@ -1,0 +1,378 @@
+import { randomUUID } from 'node:crypto';
+import type { Pool } from 'pg';
+import type { Usage } from '../attempt.ts';
+import { Claimer } from '../claimer.ts';
+import { sqlState } from '../connection-errors.ts';
+import { Link } from '../link.ts';
+import type { Outcome } from '../outcome.ts';
+import { OwnConnections } from '../prepared.ts';
+import { ProgressWriter } from '../progress-writer.ts';
+import type { Settlement } from '../running-task.ts';
+import { Settler } from '../settler.ts';
+import type { Wanted } from '../source.ts';
+import { beat, forgetWorkers, markGone, registerWorker } from '../statements/beat.ts';
+import type { Claimed } from '../statements/claimed.ts';
+import type { Held } from '../statements/finish.ts';
+import { type Names, UNIQUE_VIOLATION } from '../statements/names.ts';
+import {
+  type HeldTask,
+  holdsPayload,
+  isAlive,
+  readHeld,
+  stillThere,
+  type TaskView,
+  viewTask,
+  viewTasks,
+} from '../statements/scoped.ts';
+import { parseNotification } from '../statements/tell.ts';
+import { unclaimStrays, unclaimTasks } from '../statements/unclaim.ts';
+import { within } from '../within.ts';
+import { readSlots, type LaneSlots } from './lane-slots.ts';
+
+const BACKSTOP_MS = 30_000; // for a notification that got lost
+
+/** A worker elsewhere, and what it may touch: kinds that begin with `scope`. */
+export interface RemoteWorker {
+  id: string;
+  scope: string;
+}
+
+/** How an attempt ended that ran elsewhere. */
+export interface RemoteEnd extends Held {
+  outcome: Outcome;
+  usage: Usage | null;
+  busySeconds: number;
+  /** `repeated`: it was sent before, and the answer got lost. */
+  certainty: 'first' | 'repeated';
+}
+
+export interface RemoteSettled {
+  id: string;
+  verdict: 'done' | 'late' | 'unknown';
+  error?: string;
+}
+
+export interface RemoteBeat {
+  lease: 'held' | 'lost';
+  cancelled: string[];
+  slots: LaneSlots[];
+}
+
+export interface BrokerOptions {
+  pool: Pool;
+  names: Names;
+  leaseSeconds: number;
+  onSettled: (settlement: Settlement) => void;
+}
+
+/**
+ * Gives tasks to workers that don't reach PostgreSQL, and writes down what they say. Each of them has a row among the workers, like a process
+ * with a queue of its own. The broker remembers nothing of them: after its end another one goes on with the same workers.
+ *
+ * Silent workers are given up, and their tasks taken back, by the heartbeats of the started queue beside it, as are those of any process.
+ */
+export class Broker {
+  readonly #options: BrokerOptions;
+  readonly #names: Names;
+  readonly #link: Link;
+  readonly #writing: OwnConnections;
+  readonly #settler: Settler;
+  readonly #progress: ProgressWriter;
+  readonly #claimer: Claimer;
+  /** Claims that found nothing and wait, by worker. */
+  readonly #waiting = new Map<string, Waiting>();
+  /** A claimer does one claim at a time. */
+  #last: Promise<unknown> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #phase: 'idle' | 'started' = 'idle';
+  #starting: Promise<void> = Promise.resolve();
+
+  constructor(options: BrokerOptions) {
+    const { pool, names, leaseSeconds } = options;
+    // Shorter than a lease: no claim is still under way when its worker's row may be deleted.
+    const timeoutSeconds = leaseSeconds / 2;
+    this.#options = options;
+    this.#names = names;
+    this.#writing = new OwnConnections(pool, timeoutSeconds);
+    this.#settler = new Settler(this.#writing, names);
+    this.#progress = new ProgressWriter(this.#writing, names);
+    this.#link = new Link({
+      pool,
+      channel: names.channel,
+      timeoutSeconds,
+      onConnect: async () => this.#lookAgain(),
+      onNotification: (payload) => this.#notified(payload),
+      onBroken: () => undefined, // the queue beside it tells about the same server
+    });
+    this.#claimer = new Claimer({ db: this.#link, names, onLater: () => this.#wakeAll() });
+  }
+
+  get leaseSeconds(): number {
+    return this.#options.leaseSeconds;
+  }
+
+  /** @throws when PostgreSQL can't be reached now; later it is waited for. */
+  async start(): Promise<void> {
+    if (this.#phase === 'idle') {
+      this.#phase = 'started';
+      this.#starting = this.#startNow();
+    }
+    await this.#starting;
+  }
+
+  async #startNow(): Promise<void> {
+    this.#settler.reopen();
+    try {
+      await this.#link.start();
+    } catch (error) {
+      this.#phase = 'idle';
+      throw error;
+    }
+    this.#timer = setInterval(() => {
+      this.#claimer.sweepWhenCheap();
+      this.#wakeAll();
+    }, BACKSTOP_MS);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#phase === 'idle') return;
+    this.#phase = 'idle';
+    clearInterval(this.#timer);
+    for (const waiting of this.#waiting.values()) waiting.end();
+    this.#claimer.stop();
+    this.#settler.giveUp(); // the workers repeat what they got no answer to
+    this.#progress.stop();
+    await within(5, this.#last);
+    await within(5, this.#link.stop());
+    await within(5, this.#writing.end());
+  }
+
+  /** Enters a worker. */
+  async register(): Promise<{ workerId: string; leaseSeconds: number }> {
+    const { leaseSeconds } = this.#options;
+    const workerId = randomUUID();
+    await registerWorker(this.#writing, this.#names, { id: workerId, leaseSeconds, proof: null });
+    return { workerId, leaseSeconds };
+  }
+
+  /**
+   * Leases tasks: at once when there are any, else as soon as there are, within `waitSeconds`. A worker has one claim at a time: a later one
+   * ends the wait of an earlier one.
+   *
+   * @param known Ids of all tasks that the worker holds; give them when the answer to an earlier claim got lost: what is leased to it and is not
+   *   among them goes back first.
+   * @param signal Aborts when nobody waits for the answer any more.
+   */
+  async claim(
+    worker: RemoteWorker,
+    wanted: readonly Wanted[],
+    options: { waitSeconds: number; known: readonly string[] | null; signal: AbortSignal },
+  ): Promise<Claimed[]> {
+    this.#waiting.get(worker.id)?.end();
+    const { known, signal } = options;
+    if (known !== null) await this.#takeBackStrays(worker, known);
+    const wait = new Waiting(options.waitSeconds, signal);
+    this.#waiting.set(worker.id, wait);
+    try {
+      for (;;) {
+        wait.begin();
+        const claimed = await this.#claimNow(worker, wanted, signal);
+        if (claimed.length > 0 && signal.aborted) await this.unclaim(worker, claimed).catch(() => undefined); // else its next claim tells
+        if (claimed.length > 0 || isOver(wait)) return claimed;
+        await wait.news;
+        if (signal.aborted || (isOver(wait) && !wait.wasWoken)) return [];
+      }
+    } finally {
+      wait.end();
+      if (this.#waiting.get(worker.id) === wait) this.#waiting.delete(worker.id);
+    }
+  }
+
+  #claimNow(worker: RemoteWorker, wanted: readonly Wanted[], signal: AbortSignal): Promise<Claimed[]> {
+    const claim = this.#last.then(async () => {
+      if (signal.aborted) return [];
+      // One by one, so that each can be looked up by its own lease.
+      const singly = wanted.map((one) => ({ ...one, manner: 'singly' as const }));
+      const claimed = await this.#claimer.claim(worker.id, singly);
+      if (claimed.length > 0 || (await isAlive(this.#link, this.#names, worker.id))) return claimed;
+      // It got nothing because it was given up: for the others there may be something.
+      this.#lookAgain();
+      throw new WorkerGone(worker.id);
+    });
+    this.#last = claim.catch(() => undefined);
+    return claim;
+  }
+
+  /** Says that a worker lives. */
+  async beat(worker: RemoteWorker, running: readonly string[]): Promise<RemoteBeat> {
+    const { lease } = await beat(this.#writing, this.#names, { workerId: worker.id, host: null, running: [] });
+    const held = await readHeld(this.#writing, this.#names, worker, running);
+    return {
+      lease,
+      cancelled: held.filter(({ cancelled }) => cancelled === 'yes').map(({ id }) => id),
+      slots: await readSlots(this.#writing, this.#names, worker.scope),
+    };
+  }
+
+  /** Writes what became of tasks. What is sent again after an answer got lost changes nothing. */
+  async settle(worker: RemoteWorker, ends: readonly RemoteEnd[]): Promise<RemoteSettled[]> {
+    const held = await this.#held(worker, ends);
+    const absent = ends.filter((end) => held.get(end.id)?.lease !== end.lease);
+    const there = absent.length === 0 ? new Set<string>() : await this.#stillThere(absent);
+    return await Promise.all(
+      ends.map(async (end): Promise<RemoteSettled> => {
+        const task = held.get(end.id);
+        if (task !== undefined && task.lease === end.lease) return await this.#settleHeld(task, end);
+        // It is gone: by what we wrote before the answer got lost.
+        const ours = end.certainty === 'repeated' && end.outcome.kind === 'done' && !there.has(end.id);
+        return { id: end.id, verdict: ours ? 'done' : 'late' };
+      }),
+    );
+  }
+
+  async #settleHeld(task: HeldTask, end: RemoteEnd): Promise<RemoteSettled> {
+    this.#progress.forget(task.id);
+    const settled = await this.#settler.settle(task, end.outcome);
+    const { outcome, usage, busySeconds } = end;
+    this.#options.onSettled({ ...settled, task, outcome, usage, busySeconds });
+    return { id: task.id, ...settled };
+  }
+
+  /** Gives back tasks that were claimed and not begun. */
+  async unclaim(worker: RemoteWorker, tasks: readonly Held[]): Promise<void> {
+    const held = await this.#held(worker, tasks);
+    const ours = tasks.filter(({ id, lease }) => held.get(id)?.lease === lease);
+    if (ours.length === 0) return;
+    const unclaim = (name: 'restore' | 'drop') => unclaimTasks(this.#writing, this.#names, ours, name);
+    await unclaim('restore').catch((error: unknown) => {
+      if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
+      return unclaim('drop');
+    });
+  }
+
+  async progress(worker: RemoteWorker, news: readonly (Held & { value: unknown })[]): Promise<void> {
+    const held = await this.#held(worker, news);
+    for (const { id, lease, value } of news) {
+      const task = held.get(id);
+      if (task?.lease === lease) this.#progress.tell(task, value);
+    }
+  }
+
+  /** The worker is gone; what it still holds counts as lost. */
+  async leave(worker: RemoteWorker): Promise<void> {
+    this.#waiting.get(worker.id)?.end();
+    await markGone(this.#writing, this.#names, [worker.id]);
+    await forgetWorkers(this.#writing, this.#names);
+  }
+
+  /** What is known of one task of the kinds that begin with `scope`; null: there is none, or it is done and nothing of it is kept. */
+  viewTask(scope: string, id: string): Promise<TaskView | null> {
+    return viewTask(this.#options.pool, this.#names, scope, id);
+  }
+
+  viewTasks(scope: string, filter: Parameters<typeof viewTasks>[3]): Promise<TaskView[]> {
+    return viewTasks(this.#options.pool, this.#names, scope, filter);
+  }
+
+  /** The task, if this worker runs it now. */
+  async heldBy(worker: RemoteWorker, taskId: string): Promise<Claimed | null> {
+    return (await readHeld(this.#writing, this.#names, worker, [taskId]))[0] ?? null;
+  }
+
+  /** Whether a task that this worker runs has its payload under this key. */
+  holdsPayload(worker: RemoteWorker, key: string): Promise<boolean> {
+    return holdsPayload(this.#writing, this.#names, worker, key);
+  }
+
+  async #held(worker: RemoteWorker, tasks: readonly Held[]): Promise<Map<string, HeldTask>> {
+    const ids = tasks.map(({ id }) => id);
+    const held = await readHeld(this.#writing, this.#names, worker, ids);
+    return new Map(held.map((task) => [task.id, task]));
+  }
+
+  #stillThere(tasks: readonly Held[]): Promise<Set<string>> {
+    return stillThere(
+      this.#writing,
+      this.#names,
+      tasks.map(({ id }) => id),
+    );
+  }
+
+  async #takeBackStrays(worker: RemoteWorker, known: readonly string[]): Promise<void> {
+    await unclaimStrays(this.#link, this.#names, { id: worker.id, known }).catch((error: unknown) => {
+      // A successor took a unique name that moment; the worker's next claim sees it.
+      if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
+    });
+  }
+
+  #lookAgain(): void {
+    this.#claimer.sweepAgain();
+    setImmediate(() => this.#wakeAll());
+  }
+
+  #notified(payload: string): void {
+    const news = parseNotification(payload);
+    if (news === null || (news.what !== 'ready' && news.what !== 'keyed')) return;
+    if (this.#claimer.told(news)) this.#wakeAll();
+  }
+
+  #wakeAll(): void {
+    for (const waiting of this.#waiting.values()) waiting.wake();
+  }
+}
+
+/** The worker was given up, or never entered: it has to register. */
+export class WorkerGone extends Error {
+  constructor(id: string) {
+    super(`There is no worker ${id} any more: it was silent for too long, and others have its tasks.`);
+    this.name = 'WorkerGone';
+  }
+}
+
+/** Asked anew each time: it ends meanwhile. */
+function isOver({ state }: Waiting): boolean {
+  return state === 'over';
+}
+
+/** One claim that waits for news, until its time is over. */
+class Waiting {
+  #news = Promise.withResolvers<void>();
+  readonly #timer: NodeJS.Timeout;
+  readonly #signal: AbortSignal;
+  readonly #end = () => this.end();
+  #state: 'waits' | 'over';
+  wasWoken = false;
+
+  constructor(seconds: number, signal: AbortSignal) {
+    this.#state = seconds > 0 ? 'waits' : 'over';
+    this.#signal = signal;
+    this.#timer = setTimeout(this.#end, seconds * 1_000);
+    signal.addEventListener('abort', this.#end);
+  }
+
+  get state(): 'waits' | 'over' {
+    return this.#state;
+  }
+
+  get news(): Promise<void> {
+    return this.#news.promise;
+  }
+
+  /** What is told from now on is not known to the look that begins. */
+  begin(): void {
+    this.wasWoken = false;
+    if (this.#state === 'waits') this.#news = Promise.withResolvers<void>();
+  }
+
+  wake(): void {
+    this.wasWoken = true;
+    this.#news.resolve();
+  }
+
+  end(): void {
+    this.#state = 'over';
+    clearTimeout(this.#timer);
+    this.#signal.removeEventListener('abort', this.#end);
+    this.#news.resolve();
+  }
+}

@@ -1,0 +1,165 @@
+import { z } from 'zod';
+import type { Handler } from '../attempt.ts';
+import { describeError } from '../connection-errors.ts';
+import { eventOf, type QueueEvent } from '../events.ts';
+import { openPayload } from '../objects/index.ts';
+import type { TaskOptions, WorkOptions } from '../queue-options.ts';
+import type { Lane } from '../statements/lane.ts';
+import type { TaskKind } from '../task-kind.ts';
+import { Worker } from '../worker.ts';
+import { type ApiAddress, ApiClient, ApiRefused, ApiUnreachable } from './api-client.ts';
+import type { LaneSlots } from './lane-slots.ts';
+import { type FileStore, remoteFiles } from './remote-files.ts';
+import { RemoteSource } from './remote-source.ts';
+import * as schemas from './schemas.ts';
+
+const PATIENCE = 30;
+/** Tasks of one request. */
+const CHUNK = 1_000;
+
+export interface RemoteQueueOptions extends ApiAddress {
+  /** Called for everything an operator may want to know. */
+  onEvent?: (event: QueueEvent) => void;
+  /** How many tasks are to run at once was decided: told at each heartbeat. */
+  onSlots?: (slots: LaneSlots[]) => void;
+}
+
+/**
+ * The queue over HTTP, for workers and programs that have no PostgreSQL: the same handlers, with the same promises, as {@link Queue}.
+ *
+ * ```ts
+ * const queue = new RemoteQueue({ url: 'https://slipway.example.com/api/queue', token });
+ * queue.work(resize, async ({ image }) => …);
+ * await queue.start();
+ * ```
+ */
+export class RemoteQueue {
+  /** Input files, and the output of the attempts that run here. */
+  readonly files: FileStore;
+  readonly #client: ApiClient;
+  readonly #source: RemoteSource;
+  readonly #worker: Worker;
+  readonly #emit: (event: QueueEvent) => void;
+  #phase: 'idle' | 'started' = 'idle';
+  #starting: Promise<void> = Promise.resolve();
+  #stopping: Promise<void> | null = null;
+
+  /** @throws {Error} for a URL that is none. */
+  constructor(options: RemoteQueueOptions) {
+    this.#emit = options.onEvent ?? (() => undefined);
+    this.#client = new ApiClient(options);
+    this.#source = new RemoteSource({
+      client: this.#client,
+      emit: this.#emit,
+      onSlots: options.onSlots ?? (() => undefined),
+    });
+    this.files = remoteFiles(this.#client, () => this.#source.workerId);
+    this.#worker = new Worker({
+      source: this.#source,
+      onSettled: (settlement) => this.#emit(eventOf(settlement)),
+      onTrouble: (what, error) => {
+        if (!(error instanceof ApiUnreachable)) this.#emit({ event: 'failed', what, error: describeError(error) });
+      },
+    });
+  }
+
+  /** Begins to work on tasks. @throws {ApiRefused} {ApiUnreachable} when the server can't be used now; later it is waited for. */
+  async start(): Promise<void> {
+    await this.#stopping;
+    if (this.#phase === 'idle') {
+      this.#phase = 'started';
+      this.#starting = this.#startNow();
+    }
+    await this.#starting;
+  }
+
+  async #startNow(): Promise<void> {
+    try {
+      await this.#source.start({
+        onWork: () => this.#worker.wake(),
+        onCancelled: (taskId) => this.#worker.abort(taskId, 'cancelled'),
+        onLost: () => {
+          this.#emit({ event: 'lease-lost', tasks: this.#worker.held().length });
+          this.#worker.abortAll('lease-lost');
+        },
+        running: () => this.#worker.held(),
+      });
+    } catch (error) {
+      this.#phase = 'idle';
+      throw error;
+    }
+    this.#worker.start();
+  }
+
+  /** As {@link Queue.stop}. */
+  async stop(options: { graceSeconds?: number } = {}): Promise<void> {
+    if (this.#phase === 'idle') return;
+    this.#stopping ??= this.#stopNow(options.graceSeconds ?? 10).finally(() => {
+      this.#phase = 'idle';
+      this.#stopping = null;
+    });
+    return this.#stopping;
+  }
+
+  async #stopNow(graceSeconds: number): Promise<void> {
+    await this.#starting.catch(() => undefined);
+    await this.#source.stopWaiting();
+    await this.#worker.stop(graceSeconds);
+    this.#source.giveUp();
+    await this.#source.stop();
+  }
+
+  /** As {@link Queue.work}. How often a task is tried again says this kind; keys, rates and how long results are kept, the server's. */
+  work<P>(kind: TaskKind<P>, handler: Handler<P>, options: WorkOptions = {}): void {
+    this.#worker.register({
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the payload is checked by this very kind before the handler sees it
+      ...({ kind, handler } as unknown as { kind: TaskKind<unknown>; handler: Handler<unknown> }),
+      lane: options.lane ?? 'normal',
+      concurrency: options.concurrency ?? 4,
+      timeoutSeconds: options.timeoutSeconds ?? null,
+      open: (stored) => openPayload(this.files, stored),
+    });
+  }
+
+  /** Changes how many tasks of a kind and lane run at once in this process. What runs goes on. */
+  resize(kind: string, lane: Lane, concurrency: number): void {
+    this.#worker.resize(kind, lane, concurrency);
+  }
+
+  /**
+   * Adds a task and returns its id (or the id of the waiting one with the same `unique`).
+   *
+   * @throws {ZodError} when the payload does not match the kind; {ApiRefused}; {ApiUnreachable}: it may have been added.
+   */
+  async enqueue<P>(kind: TaskKind<P>, payload: P, options: TaskOptions = {}): Promise<string> {
+    const [id] = await this.enqueueMany(kind, [{ ...options, payload }]);
+    if (id === undefined) throw new Error('a task was added and has no id');
+    return id;
+  }
+
+  /** Adds many tasks, a thousand with each request. It can fail in the middle: what was added before stays. */
+  async enqueueMany<P>(kind: TaskKind<P>, tasks: readonly ({ payload: P } & TaskOptions)[]): Promise<string[]> {
+    for (const { payload } of tasks) {
+      const checked = kind.payload.safeParse(payload);
+      if (!checked.success) throw checked.error;
+    }
+    const ids: string[] = [];
+    for (let at = 0; at < tasks.length; at += CHUNK) {
+      const body = { tasks: tasks.slice(at, at + CHUNK) };
+      const added = await this.#client.call('POST', `/tasks/${kind.name}`, body, schemas.ids, { seconds: PATIENCE });
+      ids.push(...added.ids);
+    }
+    return ids;
+  }
+
+  /** As {@link Queue.cancel}. */
+  async cancel(taskId: string): Promise<boolean> {
+    try {
+      await this.#client.call('DELETE', `/tasks/${taskId}`, undefined, z.object({}), { seconds: PATIENCE });
+      return true;
+    } catch (error) {
+      if (error instanceof ApiRefused && (error.status === 404 || error.status === 409)) return false;
+      throw error;
+    }
+  }
+}

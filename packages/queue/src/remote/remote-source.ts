@@ -1,0 +1,257 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import { describeError } from '../connection-errors.ts';
+import type { QueueEvent } from '../events.ts';
+import type { Outcome } from '../outcome.ts';
+import type { Settled } from '../finisher.ts';
+import type { Measured, Source, SourceListener, Wanted } from '../source.ts';
+import type { Claimed } from '../statements/claimed.ts';
+import { within } from '../within.ts';
+import { type ApiClient, ApiRefused } from './api-client.ts';
+import { EndSender } from './end-sender.ts';
+import type { LaneSlots } from './lane-slots.ts';
+import * as schemas from './schemas.ts';
+
+/** Seconds that a claim which finds nothing stays open. */
+const WAIT = 25;
+/** Seconds that an answer may take beside that. */
+const PATIENCE = 10;
+const FIRST_RETRY_MS = 50;
+const LAST_RETRY_MS = 5_000;
+const PROGRESS_MS = 1_000;
+
+export interface RemoteSourceOptions {
+  client: ApiClient;
+  emit: (event: QueueEvent) => void;
+  /** How many tasks are to run at once was decided: told at each heartbeat. */
+  onSlots: (slots: LaneSlots[]) => void;
+}
+
+/**
+ * Tasks over HTTP. What wakes the worker: a claim that waits at the server for something to be there. It ends by itself when another
+ * one is sent, so that slots that became free meanwhile are asked for as well.
+ *
+ * | state | meaning | leaves it by |
+ * | --- | --- | --- |
+ * | closed | before `start`, after `stop`, or the server does not answer: a heartbeat is tried again and again | an answer -> open |
+ * | open   | the last request was answered | an unanswered one -> closed |
+ */
+export class RemoteSource implements Source {
+  readonly #options: RemoteSourceOptions;
+  readonly #client: ApiClient;
+  readonly #ends: EndSender;
+  #listener: SourceListener | null = null;
+  #workerId = '';
+  #leaseSeconds = 15;
+  #state: 'open' | 'closed' = 'closed';
+  #beats: NodeJS.Timeout | undefined;
+  #beating: Promise<void> | null = null;
+  /** The claim that waits at the server. */
+  #waiting: Promise<void> | null = null;
+  #over = new AbortController();
+  /** Claimed for the worker while nobody asked. */
+  #arrived: Claimed[] = [];
+  /** Until when (monotonic) the answer to a claim may have got lost, with tasks in it. */
+  #doubtUntil = 0;
+  readonly #progress = new Map<string, { lease: string; value: unknown }>();
+  #progressTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: RemoteSourceOptions) {
+    this.#options = options;
+    this.#client = options.client;
+    this.#ends = new EndSender(options.client, (error) => this.#unanswered(error));
+  }
+
+  get state(): 'open' | 'closed' {
+    return this.#state;
+  }
+
+  get workerId(): string {
+    return this.#workerId;
+  }
+
+  async start(listener: SourceListener): Promise<void> {
+    this.#over = new AbortController();
+    this.#ends.reopen();
+    await this.#register();
+    this.#listener = listener;
+    this.#opened();
+    this.#beats = setInterval(() => void this.#beat(), (this.#leaseSeconds * 1_000) / 3);
+    // Its answer says how many tasks are to run at once.
+    void this.#beat();
+  }
+
+  async stop(): Promise<void> {
+    this.#listener = null;
+    clearInterval(this.#beats);
+    clearTimeout(this.#progressTimer);
+    this.#progress.clear();
+    this.#over.abort();
+    this.#ends.giveUp();
+    await this.#waiting;
+    const leave = this.#post('leave', {}, z.object({}), { seconds: 2 });
+    await leave.catch(() => undefined); // then the lease runs out
+    this.#state = 'closed';
+  }
+
+  async claim(wanted: readonly Wanted[]): Promise<Claimed[]> {
+    const arrived = this.#arrived.splice(0);
+    if (arrived.length > 0) {
+      this.#listener?.onWork(); // there may be more
+      return arrived;
+    }
+    const earlier = this.#waiting;
+    const claimed = await this.#claim(wanted, 0);
+    // It ends by this claim; should it not, because another server has it, its tasks come later.
+    if (earlier !== null) await within(1, earlier);
+    claimed.push(...this.#arrived.splice(0));
+    if (claimed.length === 0 && this.#waiting === null) this.#wait(wanted);
+    return claimed;
+  }
+
+  #wait(wanted: readonly Wanted[]): void {
+    if (this.#over.signal.aborted || this.#listener === null) return;
+    this.#waiting = this.#claim(wanted, WAIT)
+      .then((claimed) => void this.#arrived.push(...claimed))
+      .catch(() => undefined) // the state says it
+      .then(() => {
+        this.#waiting = null;
+        this.#listener?.onWork();
+      });
+  }
+
+  async #claim(wanted: readonly Wanted[], waitSeconds: number): Promise<Claimed[]> {
+    const asked = wanted.map(({ kind, lane, limit }) => ({ kind, lane, limit: Math.min(limit, 1_000) }));
+    const doubt = performance.now() < this.#doubtUntil;
+    const body = { wanted: asked, waitSeconds, known: doubt ? this.#known() : null };
+    const under = this.#workerId;
+    const options = { seconds: waitSeconds + PATIENCE, signal: this.#over.signal };
+    try {
+      const { tasks } = await this.#post('claim', body, schemas.claimed, options);
+      // What was claimed under a lease that was lost meanwhile is taken back with the rest.
+      return under === this.#workerId ? tasks : [];
+    } catch (error) {
+      if (error instanceof ApiRefused && error.status === 409) await this.#beat(); // it tells that the lease is lost
+      if (!(error instanceof ApiRefused)) this.#doubtUntil = performance.now() + this.#leaseSeconds * 1_000;
+      throw error;
+    }
+  }
+
+  #known(): string[] {
+    return [...(this.#listener?.running() ?? []), ...this.#arrived.map(({ id }) => id)];
+  }
+
+  async unclaim(tasks: readonly Claimed[]): Promise<void> {
+    if (tasks.length === 0) return;
+    const held = tasks.map(({ id, lease }) => ({ id, lease }));
+    await this.#post('unclaim', { tasks: held }, z.object({})).catch(() => undefined);
+  }
+
+  async settle(task: Claimed, outcome: Outcome, measured: Measured): Promise<Settled> {
+    this.#progress.delete(task.id);
+    return this.#ends.send(this.#workerId, { id: task.id, lease: task.lease, outcome, ...measured });
+  }
+
+  progress(task: Claimed, value: unknown): void {
+    this.#progress.set(task.id, { lease: task.lease, value });
+    this.#progressTimer ??= setTimeout(() => void this.#tellProgress(), PROGRESS_MS).unref();
+  }
+
+  async #tellProgress(): Promise<void> {
+    this.#progressTimer = undefined;
+    const news = [...this.#progress].map(([id, { lease, value }]) => ({ id, lease, value }));
+    this.#progress.clear();
+    if (news.length > 0) await this.#post('progress', { news }, z.object({})).catch(() => undefined);
+  }
+
+  giveUp(): void {
+    this.#ends.giveUp();
+    this.#over.abort();
+  }
+
+  /** No claim waits from now on; what runs goes on. */
+  async stopWaiting(): Promise<void> {
+    const waiting = this.#waiting;
+    this.#over.abort();
+    await waiting;
+    // Takes back what that claim may have got.
+    const options = { seconds: 1 };
+    const body = { wanted: [], waitSeconds: 0, known: this.#listener?.running() ?? [] };
+    this.#arrived = [];
+    await this.#post('claim', body, schemas.claimed, options).catch(() => undefined); // then the lease runs out
+  }
+
+  async #register(): Promise<void> {
+    const { workerId, leaseSeconds } = await this.#client.call('POST', '/workers', {}, schemas.registered, {
+      seconds: PATIENCE,
+    });
+    this.#workerId = workerId;
+    this.#leaseSeconds = leaseSeconds;
+  }
+
+  #beat(): Promise<void> {
+    this.#beating ??= this.#beatNow()
+      .catch(() => undefined) // tried again: the state says it
+      .finally(() => (this.#beating = null));
+    return this.#beating;
+  }
+
+  async #beatNow(): Promise<void> {
+    const running = this.#listener?.running() ?? [];
+    const seconds = Math.max(1, this.#leaseSeconds / 3);
+    const answer = await this.#post('beat', { running: [...running] }, schemas.beaten, { seconds });
+    if (answer.lease === 'lost') await this.#renounce();
+    for (const id of answer.cancelled) this.#listener?.onCancelled(id);
+    this.#options.onSlots(answer.slots);
+    this.#opened();
+  }
+
+  /** Others have the tasks; under a new name there may be more of them. */
+  async #renounce(): Promise<void> {
+    this.#arrived = [];
+    this.#listener?.onLost();
+    await this.#register();
+    this.#listener?.onWork();
+  }
+
+  #opened(): void {
+    if (this.#state === 'open') return;
+    this.#state = 'open';
+    this.#options.emit({ event: 'connected' });
+    this.#listener?.onWork();
+  }
+
+  /** Beats until it is answered. */
+  #unanswered(error: unknown): void {
+    if (this.#state === 'closed' || this.#listener === null) return;
+    this.#state = 'closed';
+    this.#options.emit({ event: 'disconnected', error: describeError(error), retryInMs: FIRST_RETRY_MS });
+    void this.#reconnect();
+  }
+
+  async #reconnect(): Promise<void> {
+    for (let pause = FIRST_RETRY_MS; this.#isClosed(); pause = Math.min(pause * 2, LAST_RETRY_MS)) {
+      await delay(pause * (0.8 + 0.4 * Math.random()), undefined, { ref: false });
+      if (this.#listener === null) return;
+      await this.#beat();
+    }
+  }
+
+  #isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  async #post<T>(
+    what: string,
+    body: unknown,
+    schema: z.ZodType<T>,
+    options: { seconds: number; signal?: AbortSignal } = { seconds: PATIENCE },
+  ): Promise<T> {
+    try {
+      return await this.#client.call('POST', `/workers/${this.#workerId}/${what}`, body, schema, options);
+    } catch (error) {
+      if (!options.signal?.aborted && !(error instanceof ApiRefused && error.status === 404)) this.#unanswered(error);
+      throw error;
+    }
+  }
+}
