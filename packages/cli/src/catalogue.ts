@@ -153,6 +153,13 @@ export const catalogue: CatalogueEntry[] = [
     load: () => import('./commands/agent.ts'),
   },
   {
+    name: 'runner',
+    summary: 'work on the tasks of one queue with the command of its worker',
+    usage: '[options]',
+    hidden: true,
+    load: () => import('./commands/runner.ts'),
+  },
+  {
     name: 'credential',
     summary: 'answer git as a credential helper',
     usage: 'get',

@@ -26,6 +26,7 @@ export function define(command: Command): void {
         routerHost: options.routerHost,
         routerPort,
         domain: options.domain,
+        runner: [process.execPath, context.entry, 'runner'],
         log: logLine,
       });
     });
