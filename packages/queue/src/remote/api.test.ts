@@ -174,7 +174,7 @@ test('a payload of more than 64 KiB is in the object store, and comes whole to w
   expect(seen).toEqual([{ big }, { big }]);
   // Gone for good: not tried again.
   const id = await queue.enqueue(kinds.render, { big: `${big}!` }, { delaySeconds: 600 });
-  const { rows: waiting } = await pool.query('select payload from slipway_queue.task');
+  const { rows: waiting } = await pool.query('select payload from slipway_queue.task where id = $1', [id]);
   await objects.delete([waiting[0].payload.$object]);
   await pool.query('update slipway_queue.task set run_at = clock_timestamp()');
   await queue.enqueue(kinds.count, { n: 1 }, { delaySeconds: 0.01 }); // wakes the look at what is due
