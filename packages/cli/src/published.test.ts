@@ -22,6 +22,8 @@ test('what is published runs on its own, with nothing but its dependencies', asy
   expect((await slipway('--help')).stdout).toContain('run Slipway on this machine, until Ctrl-C');
   expect(trustedJson((await slipway('schema', '--json')).stdout)).toHaveProperty('properties.services');
 
+  await expect(slipway('runner')).rejects.toThrow(/SLIPWAY_RUNNER is not set/);
+
   onTestFinished(async () => void (await slipway('down')));
   const ports = ['--port', String(await freePort()), '--router-port', String(await freePort())];
   const { stdout } = await slipway('up', '--detach', '--json', '--example', ...ports);
