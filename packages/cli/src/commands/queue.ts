@@ -64,16 +64,11 @@ export function define(command: Command): void {
   verb(command, 'dead', 'its dead letters, the newest first')
     .argument('<queue>', QUEUE)
     .option('--limit <n>', 'how many at most', '50')
-    .option('--after <place>', 'go on where another list ended')
-    .action(async (name: string, options: { limit: string; after?: string }) => {
-      const query = new URLSearchParams({
-        state: 'dead',
-        limit: String(wholeNumber('--limit', options.limit, 1, 1000)),
-        ...(options.after !== undefined && { after: options.after }),
-      });
+    .action(async (name: string, options: { limit: string }) => {
+      const limit = wholeNumber('--limit', options.limit, 1, 1000);
       const { context, client, queue } = await open(command, name);
-      const answer = await client.get<TasksAnswer>(`${queue.path}/tasks?${query.toString()}`);
-      context.print(answer, deadTable(queue.name, answer.tasks, answer.next));
+      const answer = await client.get<TasksAnswer>(`${queue.path}/tasks?state=dead&limit=${limit}`);
+      context.print(answer, deadTable(queue.name, answer.tasks, limit));
     });
 
   verb(command, 'retry', 'make dead tasks ready again, with all their retries')
@@ -86,7 +81,7 @@ export function define(command: Command): void {
       const { context, client, queue } = await open(command, name);
       if (which.task !== null) {
         const answer = await client.post<unknown>(`${taskPath(queue, which.task)}/retry`);
-        context.print(answer ?? { retried: 1 }, `Task ${which.task} of ${queue.name} is ready again.`);
+        context.print(answer, `Task ${which.task} of ${queue.name} is ready again.`);
         return;
       }
       const body = which.cause === null ? {} : { cause: which.cause };
@@ -100,7 +95,7 @@ export function define(command: Command): void {
     .action(async (name: string, task: string) => {
       const { context, client, queue } = await open(command, name);
       const answer = await client.delete<unknown>(taskPath(queue, task));
-      context.print(answer ?? { id: task, cancelled: true }, `Task ${task} of ${queue.name} is cancelled.`);
+      context.print(answer, `Task ${task} of ${queue.name} is cancelled.`);
     });
 
   verb(command, 'size', 'sizes of its lanes that would have cost least for what was measured')

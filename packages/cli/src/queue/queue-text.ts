@@ -78,7 +78,7 @@ export function oneTask(task: TaskAnswer): string {
   return `${about}\n\n${history}`;
 }
 
-export function deadTable(queue: string, tasks: TaskAnswer[], next: string | null): string {
+export function deadTable(queue: string, tasks: TaskAnswer[], limit: number): string {
   if (tasks.length === 0) return `No dead tasks in ${queue}.`;
   const rows = table(
     ['TASK', 'CAUSE', 'ATTEMPTS', 'WHEN', 'ERROR'],
@@ -90,7 +90,7 @@ export function deadTable(queue: string, tasks: TaskAnswer[], next: string | nul
       task.error ?? '',
     ]),
   );
-  const more = next === null ? [] : [`There are more: slipway queue dead ${queue} --after ${next}`];
+  const more = tasks.length < limit ? [] : [`These are the newest ${limit}; see more by a larger --limit.`];
   return [rows, '', ...more, `Try them again: slipway queue retry ${queue} TASK, or --dead for all`].join('\n');
 }
 
