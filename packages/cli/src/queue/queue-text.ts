@@ -73,7 +73,13 @@ export function oneTask(task: TaskAnswer): string {
   if (task.history.length === 0) return about;
   const history = table(
     ['ATTEMPT', 'LANE', 'WHEN', 'CAUSE', 'WHAT'],
-    task.history.map(({ attempt, lane, at, cause, message }) => [String(attempt), lane, timeText(at), cause, message]),
+    task.history.map(({ attempt, lane, at, cause, message }) => [
+      String(attempt),
+      lane,
+      timeText(at),
+      cause,
+      oneLine(message),
+    ]),
   );
   return `${about}\n\n${history}`;
 }
@@ -87,7 +93,7 @@ export function deadTable(queue: string, tasks: TaskAnswer[], limit: number): st
       task.cause ?? '-',
       String(task.attempts),
       timeText(task.finishedAt ?? task.createdAt),
-      task.error ?? '',
+      oneLine(task.error ?? ''),
     ]),
   );
   const more = tasks.length < limit ? [] : [`These are the newest ${limit}; see more by a larger --limit.`];
@@ -98,6 +104,12 @@ export function sizeText({ cpu, memoryBytes, timeoutSeconds }: LaneAnswer['size'
   const mib = memoryBytes / 1024 ** 2;
   const memory = mib >= 1024 ? `${Number((mib / 1024).toFixed(2))} GiB` : `${Math.round(mib)} MiB`;
   return `${cpu} CPU, ${memory}, ${timeoutSeconds} s`;
+}
+
+/** What went wrong is often said in the last line of several. */
+export function oneLine(text: string): string {
+  const line = text.trim().replaceAll(/\s*\n\s*/g, ' ');
+  return line.length > 200 ? `${line.slice(0, 199)}…` : line;
 }
 
 function stateText({ state, cause, runAt }: TaskAnswer): string {

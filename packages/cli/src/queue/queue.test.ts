@@ -144,7 +144,7 @@ test('show tells one task with its history', async () => {
   expect(stdout).toContain('state     dead: out-of-memory\n');
   expect(stdout).toContain('attempts  3 (1 error, 2 oom)\n');
   expect(stdout).toContain('payload   {"image":"cat.png"}\n');
-  expect(stdout).toMatch(/1 +normal +\S+ \S+ +oom +used 510 MiB\n/);
+  expect(stdout).toMatch(/1 +normal +\S+ \S+ +oom +used 510 MiB of 500 MiB\n/);
 });
 
 test('a worker that there is once is found by its name; a branch with slashes is an environment', async () => {
@@ -180,7 +180,7 @@ test('tail prints what happens as it happens, and says when the stream ends', as
   });
   expect(stdout).toMatch(/ {2}interrupted {2}task 17 {2}normal {2}attempt 1\n/);
   expect(stdout).toMatch(
-    / {2}retry {8}task 17 {2}normal {2}attempt 1 {2}error {2}0\.25 s {2}again in 2 s {2}no disk\n$/,
+    / {2}retry {8}task 17 {2}normal {2}attempt 1 {2}error {2}0\.25 s {2}again in 2 s {2}no disk at x\n$/,
   );
   expect({ code, stderr }).toEqual({
     code: 1,

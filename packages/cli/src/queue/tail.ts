@@ -4,6 +4,7 @@ import type { Context } from '../context.ts';
 import { timeText } from '../describe.ts';
 import { trustedJson } from '../trusted-json.ts';
 import type { QueueTarget } from './queue-target.ts';
+import { oneLine } from './queue-text.ts';
 
 /** What happened to a task; fields that don't belong to an event are missing. */
 interface TaskEvent {
@@ -43,7 +44,7 @@ function eventText(name: string, event: TaskEvent): string {
     event.fate ?? '',
     event.seconds === undefined ? '' : `${Number(event.seconds.toFixed(3))} s`,
     event.inSeconds === undefined ? '' : `again in ${Number(event.inSeconds.toFixed(1))} s`,
-    event.error?.split('\n', 1)[0] ?? '',
+    oneLine(event.error ?? ''),
   ];
   return words.filter((word) => word !== '').join('  ');
 }
