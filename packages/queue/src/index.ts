@@ -21,7 +21,7 @@ export type {
 export type { Rate } from './rate.ts';
 export { ApiRefused, ApiUnreachable } from './remote/api-client.ts';
 export { tasksApi } from './remote/http.ts';
-export type { TasksApiOptions } from './remote/http.ts';
+export type { TasksApiOptions } from './remote/api-call.ts';
 export type { LaneSlots } from './remote/lane-slots.ts';
 export type { FileStore } from './remote/remote-files.ts';
 export { RemoteQueue } from './remote/remote-queue.ts';

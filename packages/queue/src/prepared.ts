@@ -61,6 +61,7 @@ function open(like: Pool, timeoutMs: number): Pool {
     connectionTimeoutMillis: timeoutMs,
     query_timeout: timeoutMs,
     // A pool's `connect` event does not wait; this does.
+    // oxlint-disable-next-line typescript/no-misused-promises -- pg-pool awaits it, whatever its types say
     onConnect: async (client) => void (await client.query(settings(timeoutMs))),
   });
   own.on('error', () => undefined); // the pool opens another one

@@ -81,6 +81,7 @@ export class Broker {
   readonly #claimer: Claimer;
   /** Claims that found nothing and wait, by worker. */
   readonly #waiting = new Map<string, Waiting>();
+  #slotNews = 0;
   /** A claimer does one claim at a time. */
   #last: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -105,6 +106,11 @@ export class Broker {
       onBroken: () => undefined, // the queue beside it tells about the same server
     });
     this.#claimer = new Claimer({ db: this.#link, names, onLater: () => this.#wakeAll() });
+  }
+
+  /** Another number than before: slots of some lane were decided anew since. */
+  get slotNews(): number {
+    return this.#slotNews;
   }
 
   get leaseSeconds(): number {
@@ -171,7 +177,7 @@ export class Broker {
     this.#waiting.get(worker.id)?.end();
     const { known, signal } = options;
     if (known !== null) await this.#takeBackStrays(worker, known);
-    const wait = new Waiting(options.waitSeconds, signal);
+    const wait = new Waiting(worker.scope, options.waitSeconds, signal);
     this.#waiting.set(worker.id, wait);
     try {
       for (;;) {
@@ -219,12 +225,14 @@ export class Broker {
     const held = await this.#held(worker, ends);
     const absent = ends.filter((end) => held.get(end.id)?.lease !== end.lease);
     const there = absent.length === 0 ? new Set<string>() : await this.#stillThere(absent);
+    // Later than the look above: while it has not been given up, nobody else can have ended its tasks.
+    const alive = absent.length > 0 && (await isAlive(this.#writing, this.#names, worker.id));
     return await Promise.all(
       ends.map(async (end): Promise<RemoteSettled> => {
         const task = held.get(end.id);
         if (task !== undefined && task.lease === end.lease) return await this.#settleHeld(task, end);
         // It is gone: by what we wrote before the answer got lost.
-        const ours = end.certainty === 'repeated' && end.outcome.kind === 'done' && !there.has(end.id);
+        const ours = alive && end.certainty === 'repeated' && end.outcome.kind === 'done' && !there.has(end.id);
         return { id: end.id, verdict: ours ? 'done' : 'late' };
       }),
     );
@@ -311,9 +319,17 @@ export class Broker {
   }
 
   #notified(payload: string): void {
+    const slotsOf = /^slots (\S+) /.exec(payload)?.[1];
+    if (slotsOf !== undefined) return this.#slotsChanged(slotsOf);
     const news = parseNotification(payload);
     if (news === null || (news.what !== 'ready' && news.what !== 'keyed')) return;
     if (this.#claimer.told(news)) this.#wakeAll();
+  }
+
+  /** Who waits for tasks of this kind is answered now, so that it asks how many it may have. */
+  #slotsChanged(kind: string): void {
+    this.#slotNews += 1;
+    for (const waiting of this.#waiting.values()) if (kind.startsWith(waiting.scope)) waiting.end();
   }
 
   #wakeAll(): void {
@@ -340,10 +356,12 @@ class Waiting {
   readonly #timer: NodeJS.Timeout;
   readonly #signal: AbortSignal;
   readonly #end = () => this.end();
+  readonly scope: string;
   #state: 'waits' | 'over';
   wasWoken = false;
 
-  constructor(seconds: number, signal: AbortSignal) {
+  constructor(scope: string, seconds: number, signal: AbortSignal) {
+    this.scope = scope;
     this.#state = seconds > 0 ? 'waits' : 'over';
     this.#signal = signal;
     this.#timer = setTimeout(this.#end, seconds * 1_000);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { ApiError } from './api-error.ts';
 import type { RemoteWorker } from './broker.ts';
-import type { Api } from './http.ts';
+import type { Api } from './api-call.ts';
 
 /**
  * Who may have which object. Keys of input files carry the scope; those of output files the task, whose kind is asked for.

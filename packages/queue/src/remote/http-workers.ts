@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Outcome } from '../outcome.ts';
 import { ApiError } from './api-error.ts';
 import type { RemoteWorker } from './broker.ts';
-import type { Call, Route } from './http.ts';
+import type { Call, Route } from './api-call.ts';
 import { assertOutputOfHeld, assertReadable, noFile } from './http-files.ts';
 import { answerFile, answerJson, bodyStream, readJson } from './http-body.ts';
 import * as schemas from './schemas.ts';
@@ -43,7 +43,7 @@ async function claim(call: Call): Promise<void> {
   const left = new AbortController();
   response.on('close', () => left.abort());
   const tasks = await api.broker.claim(worker, full, { waitSeconds, known, signal: left.signal });
-  answerJson(response, { tasks });
+  answerJson(response, { tasks, slotNews: api.broker.slotNews });
 }
 
 async function beat(call: Call): Promise<void> {

@@ -51,6 +51,7 @@ export class RemoteSource implements Source {
   #over = new AbortController();
   /** Claimed for the worker while nobody asked. */
   #arrived: Claimed[] = [];
+  #slotNews = 0;
   /** Until when (monotonic) the answer to a claim may have got lost, with tasks in it. */
   #doubtUntil = 0;
   readonly #progress = new Map<string, { lease: string; value: unknown }>();
@@ -127,7 +128,11 @@ export class RemoteSource implements Source {
     const under = this.#workerId;
     const options = { seconds: waitSeconds + PATIENCE, signal: this.#over.signal };
     try {
-      const { tasks } = await this.#post('claim', body, schemas.claimed, options);
+      const { tasks, slotNews } = await this.#post('claim', body, schemas.claimed, options);
+      if (slotNews !== this.#slotNews) {
+        this.#slotNews = slotNews;
+        void this.#beat();
+      }
       // What was claimed under a lease that was lost meanwhile is taken back with the rest.
       return under === this.#workerId ? tasks : [];
     } catch (error) {

@@ -55,6 +55,8 @@ export const claimBody = z.object({
   known: z.array(id).max(10_000).nullable(),
 });
 export const claimed = z.object({
+  /** Another number than in the answer before: slots were decided anew, a heartbeat tells how many. */
+  slotNews: z.number().default(0),
   tasks: z.array(
     z.object({
       id,
@@ -63,6 +65,7 @@ export const claimed = z.object({
       payload: z.unknown(),
       key: z.string().nullable(),
       lease: id,
+      worker: z.uuid(),
       bundle: z.null(),
       priority: z.number(),
       position: z.number(),
