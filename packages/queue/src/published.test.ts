@@ -103,6 +103,9 @@ test('what is published is what a program needs, and nothing of its tests', asyn
   const names = files.map((file) => file.path);
   expect(names).toContain('LICENSE');
   expect(names).toContain('README.md');
+  const manifest = await readFile(path.join(project, 'node_modules/@slipway/queue/package.json'), 'utf8');
+  const faces = Object.values((JSON.parse(manifest) as { exports: Record<string, Record<string, string>> }).exports);
+  for (const file of faces.flatMap((face) => Object.values(face))) expect(names).toContain(file.replace('./', ''));
   expect(names.filter((name) => /migrations\/0001-.*\.sql$/.test(name))).toHaveLength(1);
   expect(names.filter((name) => /test|conformance|(?<!\.d)\.ts$/.test(name))).toEqual([]);
 });
