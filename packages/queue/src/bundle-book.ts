@@ -1,4 +1,4 @@
-/** How many tasks of each bundle of this process have not ended yet: the end of the last one closes the bundle. */
+/** How many tasks of each bundle of this process have not ended yet: with the last one the bundle closes. */
 export class BundleBook {
   readonly #open = new Map<string, number>();
 
@@ -6,11 +6,16 @@ export class BundleBook {
     this.#open.set(bundle, tasks);
   }
 
-  /** A task of it ended, or left it. @returns whether it was the last one. */
-  left(bundle: string): boolean {
-    const open = (this.#open.get(bundle) ?? 1) - 1;
-    if (open > 0) this.#open.set(bundle, open);
+  /** 0: closed, or forgotten. */
+  open(bundle: string): number {
+    return this.#open.get(bundle) ?? 0;
+  }
+
+  /** It is written that so many of its tasks ended, or left it. @returns whether they were the last ones. */
+  left(bundle: string, tasks: number): boolean {
+    const open = this.open(bundle);
+    if (open > tasks) this.#open.set(bundle, open - tasks);
     else this.#open.delete(bundle);
-    return open <= 0;
+    return open > 0 && open <= tasks;
   }
 }

@@ -139,7 +139,9 @@ export class Claimer {
 
   /** Nothing: there is nothing, or the next tasks are to be claimed one by one. */
   async #bundle(workerId: string, { line, wanted }: Look, bundles: Line['bundles']): Promise<Claimed[]> {
+    const began = performance.now();
     const { tasks, oldestBundle } = await claimBundle(this.#options.db, this.#options.names, workerId, wanted);
+    this.#sweepCost.ms = Math.max(this.#sweepCost.ms, performance.now() - began);
     bundles.oldest = oldestBundle;
     if (tasks.length > 0) line.claimed(wanted, tasks, wanted.limit);
     return tasks;

@@ -71,7 +71,7 @@ export class DatabaseSource implements Source {
       onRescued: options.onRescued,
     });
     this.#writing = new OwnConnections(pool, timeoutSeconds);
-    this.#settler = new Settler(this.#writing, names);
+    this.#settler = new Settler(this.#writing, names, () => this.#lease.doubt());
     this.#progress = new ProgressWriter(this.#writing, names);
     this.#link = new Link({
       pool,
@@ -115,17 +115,15 @@ export class DatabaseSource implements Source {
   async claim(wanted: readonly Wanted[]): Promise<Claimed[]> {
     const claimed = await this.#lease.claim(this.#link, (workerId) => this.#claimer.claim(workerId, wanted));
     const bundled = claimed.filter(({ bundle }) => bundle !== null);
-    for (const [id, tasks] of Map.groupBy(bundled, ({ bundle }) => bundle?.id ?? '')) {
+    for (const [id, tasks] of Map.groupBy(bundled, ({ bundle }) => bundle ?? ''))
       this.#settler.opened(id, tasks.length);
-    }
     return claimed;
   }
 
   async unclaim(tasks: readonly Claimed[]): Promise<void> {
-    const single = tasks.filter(({ bundle }) => bundle === null);
     await this.#settler.takeBack(tasks).catch(() => undefined);
-    if (single.length === 0) return;
-    const unclaim = (name: 'restore' | 'drop') => unclaimTasks(this.#link, this.#names, single, name);
+    // Also those of bundles: a cancel may have taken some out.
+    const unclaim = (name: 'restore' | 'drop') => unclaimTasks(this.#link, this.#names, tasks, name);
     await unclaim('restore')
       .catch((error: unknown) => (sqlState(error) === UNIQUE_VIOLATION ? unclaim('drop') : Promise.reject(error)))
       .catch(() => undefined);

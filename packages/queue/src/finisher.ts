@@ -1,7 +1,7 @@
-import { describeError } from './connection-errors.ts';
+import { describeError, isPassing } from './connection-errors.ts';
 import type { Held, Verdict } from './statements/finish.ts';
 
-/** `unknown`: it could not be written; the task is taken back when the lease has run out. */
+/** `unknown`: it could not be written. What PostgreSQL refuses is given back; what nobody tries any more is taken back with the lease. */
 export interface Settled {
   verdict: Verdict | 'unknown';
   error?: string;
@@ -22,12 +22,17 @@ const settledAs = { done: { verdict: 'done' }, late: { verdict: 'late' } } as co
  */
 export class Finisher<T extends Held> {
   readonly #finish: (held: T[]) => Promise<Map<string, Verdict>>;
+  readonly #onUnwritten: () => void;
   #waiting: Waiting<T>[] = [];
   #busy: 'yes' | 'no' = 'no';
 
-  /** @param finish Finishes a batch, and tells the verdict by task id. */
-  constructor(finish: (held: T[]) => Promise<Map<string, Verdict>>) {
+  /**
+   * @param finish Finishes a batch, and tells the verdict by task id.
+   * @param onUnwritten It failed for some, whom nobody tries again.
+   */
+  constructor(finish: (held: T[]) => Promise<Map<string, Verdict>>, onUnwritten: () => void = () => undefined) {
     this.#finish = finish;
+    this.#onUnwritten = onUnwritten;
   }
 
   /** Never rejects. */
@@ -40,15 +45,24 @@ export class Finisher<T extends Held> {
 
   async #flush(): Promise<void> {
     this.#busy = 'yes';
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, BATCH);
-      try {
-        const verdicts = await this.#finish(batch.map(({ held }) => held));
-        for (const { held, resolve } of batch) resolve(settledAs[verdicts.get(held.id) ?? 'late']);
-      } catch (error) {
-        for (const { resolve } of batch) resolve({ verdict: 'unknown', error: describeError(error) });
-      }
-    }
+    while (this.#waiting.length > 0) await this.#finishBatch(this.#waiting.splice(0, BATCH));
     this.#busy = 'no';
+  }
+
+  /** One that PostgreSQL refuses must not take the others along: they are halved until it is alone. */
+  async #finishBatch(batch: Waiting<T>[]): Promise<void> {
+    try {
+      const verdicts = await this.#finish(batch.map(({ held }) => held));
+      for (const { held, resolve } of batch) resolve(settledAs[verdicts.get(held.id) ?? 'late']);
+    } catch (error) {
+      if (isPassing(error) || batch.length === 1) {
+        for (const { resolve } of batch) resolve({ verdict: 'unknown', error: describeError(error) });
+        this.#onUnwritten();
+        return;
+      }
+      const half = Math.ceil(batch.length / 2);
+      await this.#finishBatch(batch.slice(0, half));
+      await this.#finishBatch(batch.slice(half));
+    }
   }
 }

@@ -233,7 +233,7 @@ class Case {
         return;
       }
       case 'finish':
-        await finishTasks(db, names, [{ ...held, result: null, output: null, effects: 'none' }], 'first');
+        await finishTasks(db, names, [{ ...held, worker: this.#holder, result: null, output: null, effects: 'none' }], 'first');
         return;
       case 'release': {
         const { counts, lane, due } = action;

@@ -30,6 +30,8 @@ export type Outcome =
   | { kind: 'interrupted' }
   | { kind: 'dead'; cause: DeathCause; error: string };
 
+export type FailedOutcome = Exclude<Outcome, { kind: 'done' }>;
+
 const STORE_DOWN_SECONDS = 5;
 
 /** What a handler's failure means for the task. Pure. */
@@ -46,16 +48,42 @@ export function outcomeOf(
   if (error instanceof Snooze) return { kind: 'snoozed', seconds: Math.max(0, error.seconds) };
   if (error instanceof OutOfMemory || error instanceof TimedOut) {
     const cause = error instanceof OutOfMemory ? 'oom' : 'timeout';
-    if (kind.fallback === 'none') return violentEnd(cause, message, kind, task);
+    if (kind.fallback === 'none') return violentEnd(cause, message, kind.backoff, task);
     if (task.lane === 'normal') return { kind: 'escalated', cause, error: message };
     return { kind: 'dead', cause: deaths[cause], error: message };
   }
   if (error instanceof Interrupted || signal.aborted) return { kind: 'interrupted' };
   if (error instanceof ObjectStoreDown) return { kind: 'snoozed', seconds: STORE_DOWN_SECONDS };
-  if (error instanceof Crashed) return violentEnd('crash', message, kind, task);
+  if (error instanceof Crashed) return crashed(task, message, kind.backoff);
   const retry = task.failures + 1;
   if (retry > kind.retries) return { kind: 'dead', cause: 'retries-used', error: message };
   return { kind: 'again', cause: 'error', seconds: Math.max(0, kind.backoff(retry)), error: message };
+}
+
+type Counted = Pick<Claimed, 'crashes' | 'losses' | 'ooms' | 'timeouts' | 'lossesAllowed'>;
+
+/** What a crash means for the task. Pure. */
+export function crashed(task: Counted, error: string, backoff: TaskKind<unknown>['backoff']): FailedOutcome {
+  return violentEnd('crash', error, backoff, task);
+}
+
+/** What a handler's return means for the task. @throws {Error} when something is to be kept of it that is not JSON: the handler's fault. */
+export function doneWith(task: Pick<Claimed, 'keepSeconds' | 'batchId'>, result: unknown, output: unknown): Outcome {
+  // Nobody looks at it: it may be anything.
+  if (!isKept(task)) return { kind: 'done', result: undefined, output: undefined };
+  for (const [what, value] of Object.entries({ result, output })) {
+    try {
+      JSON.stringify(value);
+    } catch (error) {
+      throw new Error(`the ${what} of the handler is not JSON`, { cause: error });
+    }
+  }
+  return { kind: 'done', result, output };
+}
+
+/** Results of whole batches are kept for the task that closes them. */
+export function isKept({ keepSeconds, batchId }: Pick<Claimed, 'keepSeconds' | 'batchId'>): boolean {
+  return keepSeconds > 0 || batchId !== null;
 }
 
 const deaths = { oom: 'out-of-memory', timeout: 'timed-out', crash: 'crashed' } as const;
@@ -64,10 +92,10 @@ const deaths = { oom: 'out-of-memory', timeout: 'timed-out', crash: 'crashed' } 
 function violentEnd(
   cause: 'oom' | 'timeout' | 'crash',
   error: string,
-  kind: Pick<TaskKind<unknown>, 'backoff'>,
-  task: Pick<Claimed, 'crashes' | 'losses' | 'ooms' | 'timeouts' | 'lossesAllowed'>,
-): Outcome {
+  backoff: TaskKind<unknown>['backoff'],
+  task: Counted,
+): FailedOutcome {
   const ends = task.crashes + task.losses + task.ooms + task.timeouts + 1;
   if (ends >= task.lossesAllowed) return { kind: 'dead', cause: deaths[cause], error };
-  return { kind: 'again', cause, seconds: Math.max(0, kind.backoff(ends)), error };
+  return { kind: 'again', cause, seconds: Math.max(0, backoff(ends)), error };
 }

@@ -103,7 +103,7 @@ test('finished tasks are found by their ids, whatever else runs and however old 
   await finishTasks(
     db,
     names,
-    rows.map(({ id }) => ({ id, lease: '1', result: null, output: null, effects: 'none' as const })),
+    rows.map(({ id }) => ({ id, lease: '1', worker, result: null, output: null, effects: 'none' as const })),
     'first',
   );
   expect(read().rows).toBeLessThan(20 * 20);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type AbortCause, type Attempt, AttemptAborted, type Handler, TimedOut, type Usage } from './attempt.ts';
 import { describeError } from './connection-errors.ts';
-import { type Outcome, outcomeOf } from './outcome.ts';
+import { doneWith, type Outcome, outcomeOf } from './outcome.ts';
 import type { Settled } from './finisher.ts';
 import type { Source } from './source.ts';
 import type { Claimed } from './statements/claimed.ts';
@@ -86,7 +86,7 @@ export class RunningTask<R extends Registration = Registration> {
       const outcome = payload instanceof Promise ? await payload : payload;
       if (!outcome.success) return { kind: 'dead', cause: 'invalid-payload', error: describeError(outcome.error) };
       const result = await this.#span.around(() => handler(outcome.data, this.#attemptFor()));
-      return { kind: 'done', result, output: this.#output };
+      return doneWith(this.task, result, this.#output);
     } catch (error) {
       this.#span.threw(error);
       const { signal } = this.#abortion();

@@ -1,8 +1,8 @@
 import { BundleBook } from './bundle-book.ts';
 import { describeError, isPassing, sqlState } from './connection-errors.ts';
 import { Finisher, type Settled } from './finisher.ts';
-import type { Outcome } from './outcome.ts';
-import { type Bundled, closeBundles, finishBundled, takeBack, takeOut } from './statements/bundle.ts';
+import { crashed, type FailedOutcome, isKept, type Outcome } from './outcome.ts';
+import { type Bundled, closeBundle, finishBundled, takeBack, takeOut } from './statements/bundle.ts';
 import { buryTask } from './statements/bury.ts';
 import type { Claimed } from './statements/claimed.ts';
 import { type Done, finishTasks, type Verdict } from './statements/finish.ts';
@@ -11,6 +11,7 @@ import { type EndCause, type HistoryEntry, type Release, releaseTask } from './s
 
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 2_000;
+const UNWRITABLE_PAUSE_SECONDS = 5;
 
 /**
  * Writes what became of tasks. While PostgreSQL can't be reached it holds the outcomes and tries again; they count if the
@@ -19,36 +20,45 @@ const LAST_RETRY_MS = 2_000;
 export class Settler {
   readonly #db: Database;
   readonly #names: Names;
+  readonly #onUnwritten: () => void;
   readonly #finisher: Finisher<Done>;
-  readonly #bundled: Finisher<Bundled & { worker: string }>;
+  readonly #bundled: Finisher<Bundled>;
+  readonly #leaving: Finisher<Bundled>;
+  /** Tasks that leave their bundles, or have left. */
+  readonly #left = new WeakMap<Claimed, Promise<Settled>>();
   #bundles = new BundleBook();
   #over = new AbortController();
 
-  constructor(db: Database, names: Names) {
+  /** @param onUnwritten PostgreSQL refuses to write an end, and to give the task back: it is leased, and nobody works on it. */
+  constructor(db: Database, names: Names, onUnwritten: () => void = () => undefined) {
     this.#db = db;
     this.#names = names;
+    this.#onUnwritten = onUnwritten;
     this.#finisher = new Finisher((held) =>
       this.#untilReachable((certainty) => finishTasks(this.#db, this.#names, held, certainty)),
     );
-    this.#bundled = new Finisher((ended) => this.#finishBundled(ended));
+    this.#bundled = new Finisher((ended) => this.#finishBundled(ended), onUnwritten);
+    this.#leaving = new Finisher((leaving) => this.#takeOut(leaving));
   }
 
-  /** Never rejects. */
+  /** Never rejects. What PostgreSQL refuses to write goes back as after a crash: it may be the task's fault, and must not stay leased. */
   async settle(task: Claimed, outcome: Outcome): Promise<Settled> {
-    if (outcome.kind === 'done') {
-      const { bundle } = task;
-      return bundle === null ? this.#finisher.finish(doneOf(task, outcome)) : this.finishBundled(task, bundle);
-    }
-    try {
-      return { verdict: await this.#write(task, outcome) };
-    } catch (error) {
-      return { verdict: 'unknown', error: describeError(error) };
-    }
+    if (outcome.kind === 'done' && task.bundle !== null) return this.finishBundled(task, task.bundle);
+    const settled = await this.#tryWrite(task, outcome);
+    if (settled.verdict !== 'unknown' || this.#over.signal.aborted) return settled;
+    const error = `its end (${outcome.kind}) could not be written: ${settled.error}`;
+    const { verdict } = await this.#tryWrite(
+      task,
+      crashed(task, error, () => UNWRITABLE_PAUSE_SECONDS),
+    );
+    if (verdict === 'late') return { verdict };
+    if (verdict === 'unknown') this.#onUnwritten();
+    return { verdict: 'unknown', error };
   }
 
   /** The same for a task of a bundle that is done. Never rejects. */
-  finishBundled(task: Claimed, bundle: NonNullable<Claimed['bundle']>): Promise<Settled> {
-    return this.#bundled.finish({ id: task.id, lease: task.lease, bundle: bundle.id, worker: bundle.worker });
+  finishBundled({ id, lease, worker }: Claimed, bundle: string): Promise<Settled> {
+    return this.#bundled.finish({ id, lease, worker, bundle });
   }
 
   /** Outcomes that can't be written now are not tried again. */
@@ -70,41 +80,71 @@ export class Settler {
     this.#bundles = new BundleBook();
   }
 
-  /** Makes a task of a bundle a running task of its own; nothing for one that is. */
+  /**
+   * Makes a task of a bundle a running task of its own; nothing for one that is. Whatever else is written of it comes after this.
+   *
+   * @throws {Error} when it could not be written.
+   */
   async takeOut(task: Claimed): Promise<void> {
-    const { bundle } = task;
-    if (bundle === null) return;
-    task.bundle = null; // also if it fails: what is said about the task then is late
-    await this.#untilReachable(() => takeOut(this.#db, this.#names, bundle.worker, bundle.id, [task.id]));
-    if (this.#bundles.left(bundle.id)) await closeBundles(this.#db, this.#names, bundle.worker, [bundle.id]);
+    const { id, lease, worker, bundle } = task;
+    if (bundle !== null) {
+      task.bundle = null;
+      this.#left.set(task, this.#leaving.finish({ id, lease, worker, bundle }));
+    }
+    const left = await this.#left.get(task);
+    if (left?.verdict === 'unknown') throw new Error(`it could not be taken out of its bundle: ${left.error}`);
   }
 
   /** Gives back tasks of bundles that were not begun. */
   async takeBack(tasks: readonly Claimed[]): Promise<void> {
-    for (const [id, members] of Map.groupBy(tasks, ({ bundle }) => bundle?.id ?? '')) {
-      const worker = members[0]?.bundle?.worker;
-      if (worker === undefined) continue;
-      await takeBack(
-        this.#db,
-        this.#names,
-        worker,
-        id,
-        members.map((task) => task.id),
-      );
-      if (members.filter(() => this.#bundles.left(id)).length > 0)
-        await closeBundles(this.#db, this.#names, worker, [id]);
+    for (const [bundle, members] of Map.groupBy(tasks, (task) => task.bundle)) {
+      if (bundle === null) continue;
+      const ids = members.map(({ id }) => id);
+      await takeBack(this.#db, this.#names, bundle, ids);
+      await this.#leave(bundle, ids.length);
     }
   }
 
-  #finishBundled(ended: (Bundled & { worker: string })[]): Promise<Map<string, Verdict>> {
-    const closing = ended.filter(({ bundle }) => this.#bundles.left(bundle)).map(({ bundle }) => bundle);
-    // One process has one worker at a time; what was done under an earlier one is late.
-    const worker = ended.at(-1)?.worker ?? '';
-    return this.#untilReachable((certainty) => finishBundled(this.#db, this.#names, worker, ended, closing, certainty));
+  async #finishBundled(ended: Bundled[]): Promise<Map<string, Verdict>> {
+    const numbers = new Map<string, number>();
+    for (const { bundle } of ended) numbers.set(bundle, (numbers.get(bundle) ?? 0) + 1);
+    const closing = new Set(
+      [...numbers].filter(([bundle, tasks]) => tasks === this.#bundles.open(bundle)).map(([id]) => id),
+    );
+    const verdicts = await this.#untilReachable((certainty) =>
+      finishBundled(this.#db, this.#names, ended, [...closing], certainty),
+    );
+    for (const [bundle, tasks] of numbers) {
+      if (closing.has(bundle)) this.#bundles.left(bundle, tasks);
+      else await this.#leave(bundle, tasks);
+    }
+    return verdicts;
   }
 
-  async #write(task: Claimed, outcome: Exclude<Outcome, { kind: 'done' }>): Promise<Verdict> {
-    await this.takeOut(task);
+  async #takeOut(leaving: Bundled[]): Promise<Map<string, Verdict>> {
+    await this.#untilReachable(() => takeOut(this.#db, this.#names, leaving));
+    for (const [bundle, { length }] of Map.groupBy(leaving, (task) => task.bundle)) await this.#leave(bundle, length);
+    // Whether they were still leased shows when their ends are written.
+    return new Map(leaving.map(({ id }) => [id, 'done']));
+  }
+
+  /** So many tasks of a bundle ended, or left it: with the last ones it closes. Never rejects. */
+  async #leave(bundle: string, tasks: number): Promise<void> {
+    if (!this.#bundles.left(bundle, tasks)) return;
+    await this.#untilReachable(() => closeBundle(this.#db, this.#names, bundle)).catch(() => this.#onUnwritten());
+  }
+
+  async #tryWrite(task: Claimed, outcome: Outcome): Promise<Settled> {
+    try {
+      await this.takeOut(task);
+      if (outcome.kind === 'done') return await this.#finisher.finish(doneOf(task, outcome));
+      return { verdict: await this.#write(task, outcome) };
+    } catch (error) {
+      return { verdict: 'unknown', error: describeError(error) };
+    }
+  }
+
+  async #write(task: Claimed, outcome: FailedOutcome): Promise<Verdict> {
     switch (outcome.kind) {
       case 'dead': {
         const death = { cause: outcome.cause, entry: entry(task, causeOfDeath(outcome.cause), outcome.error) };
@@ -157,12 +197,12 @@ export class Settler {
   }
 }
 
-/** Results of whole batches are kept for the task that closes them. */
 function doneOf(task: Claimed, { result, output }: { result: unknown; output: unknown }): Done {
-  const kept = task.keepSeconds > 0 || task.batchId !== null;
+  const kept = isKept(task);
   return {
     id: task.id,
     lease: task.lease,
+    worker: task.worker,
     result: kept && result !== undefined ? JSON.stringify(result) : null,
     output: kept && output !== undefined ? JSON.stringify(output) : null,
     effects: kept || task.key !== null ? 'some' : 'none',

@@ -97,13 +97,18 @@ export class WorkerLease {
       const claimed = await claim(id);
       return id === this.#id ? claimed : [];
     } catch (error) {
-      this.#doubtUntil = performance.now() + this.#options.leaseSeconds * 1_000;
-      this.#suspects = null;
+      this.doubt();
       throw error;
     } finally {
       // Not at once: the caller is about to make them known.
       setImmediate(() => (this.#claims -= 1));
     }
+  }
+
+  /** A task may be leased to this process that nobody here works on. For a lease from now on heartbeats and claims give such tasks back. */
+  doubt(): void {
+    this.#doubtUntil = performance.now() + this.#options.leaseSeconds * 1_000;
+    this.#suspects = null;
   }
 
   /** Gives the lease back. When PostgreSQL can't be reached it runs out by itself. */

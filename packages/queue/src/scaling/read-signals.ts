@@ -1,3 +1,4 @@
+import { bundled, notBundled } from '../statements/bundle.ts';
 import type { Lane } from '../statements/lane.ts';
 import { type Database, namesIn } from '../statements/names.ts';
 import { tallied, type TallyCounts } from '../statements/tally.ts';
@@ -33,20 +34,22 @@ const MOST = 20_000;
 /** What there is to do for a kind, in one statement that costs the same however long the line is. */
 export async function readSignals(db: Database, schema: string, kind: string, soonSeconds = 2): Promise<QueueLoad> {
   const names = namesIn(schema);
+  const free = notBundled(names, 'task', 'bundle.kind = $1');
   const oldest = (keyed: 'is null' | 'is not null') =>
     `(select extract(epoch from clock_timestamp() - greatest(created_at, run_at)) from ${names.task} as task
-      where task.kind = $1 and task.lane = one.lane and state = 'ready' and key ${keyed} order by ${
+      where task.kind = $1 and task.lane = one.lane and state = 'ready' and key ${keyed} and ${free} order by ${
         keyed === 'is null' ? '' : 'key, '
       }priority, position limit 1)`;
   const { rows } = await db.query(
     `select extract(epoch from clock_timestamp()) as at, one.lane,
        (select count(*) from ${names.dead} where kind = $1) as dead,
        (select count(*) from (select from ${names.task} as task
-          where task.kind = $1 and task.lane = one.lane and state = 'ready' limit ${MOST + 1}) as counted) as ready,
+          where task.kind = $1 and task.lane = one.lane and state = 'ready' and ${free} limit ${MOST + 1}) as counted) as ready,
        greatest(${oldest('is null')}, ${oldest('is not null')}) as "oldestSeconds",
        due.scheduled, due."dueSoon", due."nextDueAt",
        (select count(*) from ${names.task} as task
-          where task.kind = $1 and task.lane = one.lane and state = 'running') as running,
+          where task.kind = $1 and task.lane = one.lane and state = 'running')
+         + (select count(*) from ${bundled(names)} as task where task.kind = $1 and task.lane = one.lane) as running,
        to_json(tally) as tally
      from (values ('normal'), ('fallback')) as one (lane)
      cross join lateral (

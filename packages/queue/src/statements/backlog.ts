@@ -1,3 +1,4 @@
+import { bundled, notBundled } from './bundle.ts';
 import type { Lane } from './lane.ts';
 import type { Database, Names } from './names.ts';
 
@@ -39,7 +40,8 @@ export async function countBacklog(
         ) select * from line
       ) as line cross join lateral (
         select count(*) as number, min(run_at) as oldest from (
-          select run_at ${from} and task.kind = line.kind and task.lane = line.lane limit ${MOST + 1}
+          select run_at ${from} and task.kind = line.kind and task.lane = line.lane
+            and ${notBundled(names, 'task', '$1::text is null or bundle.kind = $1')} limit ${MOST + 1}
         ) as sample
       ) as counted`;
   };
@@ -53,7 +55,8 @@ export async function countBacklog(
        ) as due where $1::text is null or kind = $1 group by kind, lane
      ), running as (
        select kind, lane, count(*) as number from (
-         select kind, lane from ${names.task} as task where state = 'running' limit ${MOST + 1}
+         (select kind, lane from ${names.task} as task where state = 'running' limit ${MOST + 1})
+         union all (select kind, lane from ${bundled(names)} as task limit ${MOST + 1})
        ) as sample where $1::text is null or kind = $1 group by kind, lane
      )
      select kind, lane, sum(ready)::int as ready, sum(soon)::int as soon, sum(running)::int as running,

@@ -1,115 +1,94 @@
-import type { Held, Verdict } from './finish.ts';
+import { type Ended, type Verdict, verdictsOf } from './finish.ts';
 import type { Database, Names } from './names.ts';
 import { tellReady } from './tell.ts';
 
 /**
  * A bundle: many tasks that one row leases to one worker. The task's own row is not touched by the claim; it is deleted when the
- * task is done. Everything else that can happen to a task of a bundle begins with `takeOut`, after which it is a running
- * task like any other.
+ * task is done. Everything else that can happen to a task of a bundle begins with `takeOut` (or, for a cancel, with the function
+ * `cancel_bundled`), after which it is a running task like any other, under the lease it was claimed with.
  *
- * Whoever ends a task of a bundle locks the bundle's row first. So an end and a rescue never both count.
+ * Whoever ends a task of a bundle locks the bundle's row first. So an end and a rescue never both count. A bundle is one worker's for as
+ * long as it exists, and its id never comes back.
  */
-export interface Bundled extends Held {
+export interface Bundled extends Ended {
   bundle: string;
 }
 
 /**
- * Deletes tasks that are done, each only while its bundle is still this worker's.
+ * Deletes tasks that are done, each only while its bundle exists and the task is still leased with it.
  *
- * @param closing Bundles whose last tasks these are.
+ * @param closing Bundles whose last tasks these are: they are deleted as well.
  * @param certainty See `finishTasks`.
  */
 export async function finishBundled(
   db: Database,
   names: Names,
-  workerId: string,
   ended: readonly Bundled[],
   closing: readonly string[],
   certainty: 'first' | 'repeated',
 ): Promise<Map<string, Verdict>> {
   const ids = ended.map(({ id }) => id);
+  const bundles = ended.map(({ bundle }) => bundle);
+  const leases = ended.map(({ lease }) => lease);
   const { rows } = await db.query(
     `with held as (
-       select id from ${names.bundle} where id = any($3::bigint[]) and worker_id = $4 order by id for update
+       select id, worker_id from ${names.bundle} where id = any($4::bigint[]) order by id for update
      ), finished as (
-       delete from ${names.task} as task using unnest($1::bigint[], $2::bigint[]) as ended (id, bundle_id)
-       where task.id = ended.id and ended.bundle_id in (select id from held)
+       delete from ${names.task} as task
+       using unnest($1::bigint[], $2::bigint[], $3::bigint[]) as ended (id, lease, bundle_id) join held on held.id = ended.bundle_id
+       where task.id = ended.id and (
+         task.worker_id is null and task.lease = ended.lease - 1
+         or task.worker_id = held.worker_id and task.lease = ended.lease -- a cancel took it out
+       )
        returning task.id
      ), closed as (
        delete from ${names.bundle} where id = any($5::bigint[]) and id in (select id from held)
      )
      select count(*)::int as number, case when count(*) < $6 then array_agg(id::text) end as finished from finished`,
-    [
-      ids,
-      ended.map(({ bundle }) => bundle),
-      [...new Set(ended.map(({ bundle }) => bundle))],
-      workerId,
-      closing,
-      ids.length,
-    ],
+    [ids, leases, bundles, [...new Set(bundles)], closing, ids.length],
   );
   if (rows[0]?.['number'] === ids.length) return new Map(ids.map((id) => [id, 'done']));
-  const finished = new Set(texts(rows[0]?.['finished']));
-  const there = await db.query(
-    `select array_agg(id::text) as "there" from ${names.task} where id = any($1::bigint[])`,
-    [ids],
-  );
-  const left = new Set(texts(there.rows[0]?.['there']));
-  return new Map(
-    ids.map((id) => [id, finished.has(id) || (certainty === 'repeated' && !left.has(id)) ? 'done' : 'late']),
-  );
+  return verdictsOf(db, names, ended, new Set(texts(rows[0]?.['finished'])), certainty);
 }
 
-/** Makes tasks of a bundle running tasks of their own, if the bundle is still this worker's. Done twice it changes nothing. */
-export async function takeOut(
-  db: Database,
-  names: Names,
-  workerId: string,
-  bundle: string,
-  ids: readonly string[],
-): Promise<void> {
+/** Makes tasks of bundles running tasks of their own, if they are still leased with them. Done twice it changes nothing. */
+export async function takeOut(db: Database, names: Names, leaving: readonly Bundled[]): Promise<void> {
   await db.query(
     `with held as (
-       update ${names.bundle} set task_ids = array(select unnest(task_ids) except select unnest($2::bigint[]))
-       where id = $1 and worker_id = $3 returning id
+       select id, worker_id from ${names.bundle} where id = any($4::bigint[]) order by id for update
+     ), without as (
+       update ${names.bundle} set task_ids = array(select unnest(task_ids) except select unnest($1::bigint[]))
+       where id in (select id from held)
      )
-     update ${names.task} set state = 'running', worker_id = $3, lease = lease + 1, attempts = attempts + 1
-     where id = any($2::bigint[]) and state = 'ready' and exists (select from held)`,
-    [bundle, ids, workerId],
+     update ${names.task} as task set state = 'running', worker_id = held.worker_id, lease = task.lease + 1, attempts = attempts + 1
+     from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as leaving (id, lease, bundle_id) join held on held.id = leaving.bundle_id
+     where task.id = leaving.id and task.worker_id is null and task.lease = leaving.lease - 1`,
+    [
+      leaving.map(({ id }) => id),
+      leaving.map(({ lease }) => lease),
+      leaving.map(({ bundle }) => bundle),
+      [...new Set(leaving.map(({ bundle }) => bundle))],
+    ],
   );
 }
 
 /** Gives back tasks of a bundle that were not begun: they are in their line again as if nothing had been. */
-export async function takeBack(
-  db: Database,
-  names: Names,
-  workerId: string,
-  bundle: string,
-  ids: readonly string[],
-): Promise<void> {
+export async function takeBack(db: Database, names: Names, bundle: string, ids: readonly string[]): Promise<void> {
   await db.query(
     `with held as (
-       update ${names.bundle} set task_ids = array(select unnest(task_ids) except select unnest($2::bigint[]))
-       where id = $1 and worker_id = $3 returning id
+       update ${names.bundle} set task_ids = array(select unnest(task_ids) except select unnest($2::bigint[])) where id = $1 returning id
      ), freed as (
-       select kind, lane, key, priority, position from ${names.task} where id = any($2::bigint[]) and exists (select from held)
+       select kind, lane, key, priority, position from ${names.task}
+       where id = any($2::bigint[]) and worker_id is null and exists (select from held)
      )
-     ${tellReady('freed', '$4')}`,
-    [bundle, ids, workerId, names.channel],
+     ${tellReady('freed', '$3')}`,
+    [bundle, ids, names.channel],
   );
 }
 
-/** Deletes bundles of this worker that name no task any more. */
-export async function closeBundles(
-  db: Database,
-  names: Names,
-  workerId: string,
-  bundles: readonly string[],
-): Promise<void> {
-  await db.query(`delete from ${names.bundle} where id = any($1::bigint[]) and worker_id = $2 and task_ids = '{}'`, [
-    bundles,
-    workerId,
-  ]);
+/** Deletes a bundle all of whose tasks have ended or left. What could not be written of one makes it free. */
+export async function closeBundle(db: Database, names: Names, bundle: string): Promise<void> {
+  await db.query(`delete from ${names.bundle} where id = $1`, [bundle]);
 }
 
 /**
@@ -127,7 +106,7 @@ export async function rescueBundles(db: Database, names: Names): Promise<number>
      ), returned as (
        update ${names.task} as task set attempts = attempts + 1, lease = lease + 1, history = history || jsonb_build_object(
          'attempt', attempts + 1, 'lane', task.lane, 'at', to_json(clock_timestamp()), 'cause', 'lost', 'message', $2::text)
-       where id = any(array(select unnest(task_ids) from gone)) and state = 'ready'
+       where id = any(array(select unnest(task_ids) from gone)) and worker_id is null
        returning kind, lane, key, priority, position
      )
      select (select count(*) from returned)::int as returned, (${tellReady('returned', '$1')})`,
@@ -150,11 +129,22 @@ export async function takeBackStrayBundles(
        delete from ${names.bundle} where worker_id = $1 and not task_ids && $2::bigint[] returning task_ids
      ), freed as (
        select kind, lane, key, priority, position from ${names.task}
-       where id = any(array(select unnest(task_ids) from stray)) and state = 'ready'
+       where id = any(array(select unnest(task_ids) from stray)) and worker_id is null
      )
      ${tellReady('freed', '$3')}`,
     [worker.id, worker.known, names.channel],
   );
+}
+
+/** A condition that leaves out tasks that are leased with a bundle: their rows say that they are ready, and they are not. */
+export function notBundled(names: Names, task: string, ofBundle: string): string {
+  return `${task}.id not in (select unnest(bundle.task_ids) from ${names.bundle} as bundle where ${ofBundle})`;
+}
+
+/** A relation of those tasks. */
+export function bundled(names: Names): string {
+  return `(select task.id, task.kind, task.lane from ${names.bundle} as bundle cross join lateral unnest(bundle.task_ids) as member (id)
+    join ${names.task} as task on task.id = member.id and task.worker_id is null)`;
 }
 
 function texts(value: unknown): string[] {

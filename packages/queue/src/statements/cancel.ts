@@ -8,11 +8,10 @@ import { tellReady, waitingFor } from './tell.ts';
  */
 export async function cancelTask(db: Database, names: Names, taskId: string): Promise<boolean> {
   const { rows } = await db.query(
-    `with target as (
-       select id, case when state = 'running' or exists (
-         select from ${names.bundle} as bundle where bundle.kind = task.kind and bundle.lane = task.lane and task.id = any(bundle.task_ids)
-       ) then 'running' else state end as state
-       from ${names.task} as task where id = $1 for update of task
+    `with bundled as materialized (
+       select ${names.cancelBundled}($1) as found
+     ), target as (
+       select id, state from ${names.task} where id = $1 and not (select found from bundled) for update
      ), deleted as (
        delete from ${names.task} as task using target where task.id = target.id and target.state <> 'running'
        returning task.id, task.kind, task.lane, task.key, task.batch_id
@@ -27,7 +26,9 @@ export async function cancelTask(db: Database, names: Names, taskId: string): Pr
        insert into ${names.tally} as tally (kind, lane, cancelled) select kind, lane, 1 from deleted
        on conflict (kind, lane) do update set cancelled = tally.cancelled + 1
      )
-     select (select count(*) from deleted) + (select count(pg_notify($2, 'cancel ' || id)) from marked) as found, (select told from told) as told`,
+     select (select count(*) from deleted) + (
+       select count(pg_notify($2, 'cancel ' || id)) from (table marked union all select $1 from bundled where found) as wanted
+     ) as found, (select told from told) as told`,
     [taskId, names.channel],
   );
   return Number(rows[0]?.['found']) > 0;

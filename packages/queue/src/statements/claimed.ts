@@ -8,8 +8,10 @@ export interface Claimed {
   payload: unknown;
   key: string | null;
   lease: string;
-  /** The bundle that it was leased with, and by which worker; null: it was leased by itself. */
-  bundle: { id: string; worker: string } | null;
+  /** Whose row it was leased to: nobody else can have it while that row is there and not gone. */
+  worker: string;
+  /** The bundle that it was leased with; null: it was leased by itself. */
+  bundle: string | null;
   /** Its place in line. */
   priority: number;
   position: number;
@@ -29,7 +31,7 @@ export interface Claimed {
   waitedSeconds: number;
 }
 
-export const claimedColumns = `task.id, task.kind, task.lane, task.payload, task.key, task.lease, task.priority, task.position, task.attempts,
+export const claimedColumns = `task.id, task.kind, task.lane, task.payload, task.key, task.lease, task.worker_id, task.priority, task.position, task.attempts,
   task.failures, task.losses, task.crashes, task.ooms, task.timeouts, task.losses_allowed, task.batch_id, task.keep_seconds, task.trace,
   greatest(0, extract(epoch from clock_timestamp() - task.run_at))::float8 as waited`;
 
@@ -43,6 +45,7 @@ export function claimedFrom(rows: readonly Record<string, unknown>[]): Claimed[]
       payload: row['payload'],
       key: textOrNull(row['key']),
       lease: String(row['lease']),
+      worker: String(row['worker_id']),
       bundle: null,
       priority: Number(row['priority']),
       position: Number(row['position']),

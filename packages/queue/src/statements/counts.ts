@@ -12,8 +12,7 @@ export interface KindCounts {
 /** How many tasks of each kind there are in each state, counted one by one; kinds without any are not named. */
 export async function countTasks(db: Database, names: Names): Promise<Record<string, KindCounts>> {
   const { rows } = await db.query(
-    `with bundled as (select unnest(task_ids) as id from ${names.bundle})
-     select kind, case when state = 'ready' and id in (select id from bundled) then 'running' else state end as state, count(*)::int as number
+    `select kind, case when state = 'ready' and id in (select unnest(task_ids) from ${names.bundle}) then 'running' else state end as state, count(*)::int as number
      from ${names.task} group by 1, 2
      union all select kind, 'dead', count(*)::int from ${names.dead} group by kind`,
   );

@@ -7,8 +7,13 @@ export interface Held {
   lease: string;
 }
 
+/** A task of which its worker says that it is done. */
+export interface Ended extends Held {
+  worker: string;
+}
+
 /** A task that is done, and what is to be kept of it: JSON texts. */
-export interface Done extends Held {
+export interface Done extends Ended {
   result: string | null;
   output: string | null;
   /** `none`: it has no key, is in no batch, and its result is not kept. */
@@ -25,8 +30,7 @@ export type Verdict = 'done' | 'late';
  * Matches `id + lease` and nothing else: with `state = 'running'` beside it the planner may choose the small partial index,
  * whose statistics are always stale, and the statement becomes ten times slower.
  *
- * @param certainty `repeated`: the same statement was sent before and its answer got lost. A task that is not there any
- *   more was then finished by it; on the `first` try it was cancelled, or finished by a later attempt.
+ * @param certainty `repeated`: the same statement was sent before and its answer got lost. See {@link verdictsOf}.
  */
 export async function finishTasks(
   db: Database,
@@ -34,13 +38,35 @@ export async function finishTasks(
   held: readonly Done[],
   certainty: 'first' | 'repeated',
 ): Promise<Map<string, Verdict>> {
-  const ids = held.map(({ id }) => id);
-  const { finished, there } = held.every(isPlain)
-    ? await deletePlain(db, names, ids, held)
-    : await deleteAndTell(db, names, ids, held);
-  return new Map(
-    ids.map((id) => [id, finished.has(id) || (certainty === 'repeated' && !there.has(id)) ? 'done' : 'late']),
+  const finished = held.every(isPlain) ? await deletePlain(db, names, held) : await deleteAndTell(db, names, held);
+  return verdictsOf(db, names, held, finished, certainty);
+}
+
+/**
+ * Tells which ends counted, after a statement that finished some of them. An earlier try may have finished a task that this one did not
+ * find any more. That is believed only while the worker it was leased to has not been given up: else another attempt may have finished it.
+ */
+export async function verdictsOf(
+  db: Database,
+  names: Names,
+  ended: readonly Ended[],
+  finished: ReadonlySet<string>,
+  certainty: 'first' | 'repeated',
+): Promise<Map<string, Verdict>> {
+  const rest = certainty === 'first' ? [] : ended.filter(({ id }) => !finished.has(id));
+  const before = rest.length === 0 ? finished : await finishedBefore(db, names, rest);
+  return new Map(ended.map(({ id }) => [id, finished.has(id) || before.has(id) ? 'done' : 'late']));
+}
+
+/** Of these tasks those that are not there any more, though nobody but the worker itself could have ended them until now. */
+async function finishedBefore(db: Database, names: Names, ended: readonly Ended[]): Promise<Set<string>> {
+  const { rows } = await db.query(
+    `select array_agg(ended.id::text) as finished from unnest($1::bigint[], $2::uuid[]) as ended (id, worker_id)
+     where not exists (select from ${names.task} as task where task.id = ended.id)
+       and exists (select from ${names.worker} as worker where worker.id = ended.worker_id and worker.gone_at is null)`,
+    [ended.map(({ id }) => id), ended.map(({ worker }) => worker)],
   );
+  return new Set(texts(rows[0]?.['finished']));
 }
 
 /** Nobody waits for its end, and nothing is kept of it. */
@@ -48,15 +74,8 @@ function isPlain({ effects }: Done): boolean {
   return effects === 'none';
 }
 
-interface Deleted {
-  finished: Set<string>;
-  /** Tasks that were there before, under whatever lease. */
-  there: Set<string>;
-}
-
 /** What most tasks need, at half the price. */
-async function deletePlain(db: Database, names: Names, ids: string[], held: readonly Done[]): Promise<Deleted> {
-  const leases = held.map(({ lease }) => lease);
+async function deletePlain(db: Database, names: Names, held: readonly Done[]): Promise<Set<string>> {
   const { rows } = await db.query(
     `with finished as (
        delete from ${names.task} as task using unnest($1::bigint[], $2::bigint[]) as held (id, lease)
@@ -64,18 +83,12 @@ async function deletePlain(db: Database, names: Names, ids: string[], held: read
        returning task.id
      )
      select array_agg(id::text) as finished from finished`,
-    [ids, leases],
+    [held.map(({ id }) => id), held.map(({ lease }) => lease)],
   );
-  const finished = new Set(texts(rows[0]?.['finished']));
-  if (finished.size === ids.length) return { finished, there: finished };
-  const others = await db.query(
-    `select array_agg(id::text) as others from ${names.task} where id = any($1::bigint[])`,
-    [ids],
-  );
-  return { finished, there: new Set([...finished, ...texts(others.rows[0]?.['others'])]) };
+  return new Set(texts(rows[0]?.['finished']));
 }
 
-async function deleteAndTell(db: Database, names: Names, ids: string[], held: readonly Done[]): Promise<Deleted> {
+async function deleteAndTell(db: Database, names: Names, held: readonly Done[]): Promise<Set<string>> {
   const { rows } = await db.query(
     `with finished as (
        delete from ${names.task} as task using unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) as held (id, lease, result, output)
@@ -90,19 +103,16 @@ async function deleteAndTell(db: Database, names: Names, ids: string[], held: re
      ), told as (
        ${tellReady('(table fanned union all table freed)', '$5')}
      )
-     select (select array_agg(id::text) from finished) as finished,
-       (select array_agg(id::text) from ${names.task} where id = any($1::bigint[])) as "there",
-       (select told from told) as told`,
+     select (select array_agg(id::text) from finished) as finished, (select told from told) as told`,
     [
-      ids,
+      held.map(({ id }) => id),
       held.map(({ lease }) => lease),
       held.map(({ result }) => result),
       held.map(({ output }) => output),
       names.channel,
     ],
   );
-  // Both see the same snapshot, that before the deletion.
-  return { finished: new Set(texts(rows[0]?.['finished'])), there: new Set(texts(rows[0]?.['there'])) };
+  return new Set(texts(rows[0]?.['finished']));
 }
 
 function texts(value: unknown): string[] {

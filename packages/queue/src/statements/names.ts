@@ -21,6 +21,7 @@ export interface Names {
   /** Functions. */
   claimSingly: string;
   claimBundle: string;
+  cancelBundled: string;
   /** Sequence of ids and places in line. */
   position: string;
   channel: string;
@@ -47,6 +48,7 @@ export function namesIn(schema: string): Names {
     bundle: `"${schema}".bundle`,
     claimSingly: `"${schema}".claim_singly`,
     claimBundle: `"${schema}".claim_bundle`,
+    cancelBundled: `"${schema}".cancel_bundled`,
     position: `'"${schema}".task_id_seq'`,
     channel: `${schema}_task`,
   };
