@@ -1,5 +1,6 @@
 import { serve } from '../serve.js';
 import { products, readOrder } from './products.js';
+import * as thumbnails from './thumbnails.js';
 
 /** Kept in memory: a shop that is only an example forgets its orders with each release. */
 const orders = [];
@@ -29,6 +30,18 @@ serve('api', async (request, response) => {
     orders.push(order);
     console.log(`api: order ${order.number}: ${order.quantity} x ${order.product}`);
     return answer(response, 201, order);
+  }
+  const wanted = /^\/thumbnails\/([a-z]+)$/.exec(pathname)?.[1];
+  if (wanted && request.method === 'POST') {
+    if (!products.some(({ id }) => id === wanted))
+      return answer(response, 404, { error: `there is no product "${wanted}"` });
+    if (!thumbnails.available) return answer(response, 503, { error: 'nobody makes thumbnails without Slipway' });
+    return answer(response, 202, { task: await thumbnails.request(wanted) });
+  }
+  const task = /^\/thumbnails\/(\d+)$/.exec(pathname)?.[1];
+  if (task && request.method === 'GET') {
+    const found = thumbnails.available ? await thumbnails.look(task) : null;
+    return found ? answer(response, 200, found) : answer(response, 404, { error: 'there is no such task' });
   }
   answer(response, 404, { error: 'there is nothing here' });
 });

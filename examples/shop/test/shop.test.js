@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { products, readOrder } from '../api/products.js';
@@ -96,6 +99,53 @@ test('a stopping service finishes the request it has', async () => {
   await stopped;
   slowApi.close();
   slowApi.closeAllConnections();
+});
+
+test('the worker makes a thumbnail of a product, and refuses what is none', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'shop-'));
+  after(() => rm(folder, { recursive: true }));
+  const payload = join(folder, 'payload.json');
+  const env = { PATH: process.env.PATH, SLIPWAY_PAYLOAD: payload, SLIPWAY_OUTPUT: folder };
+  const work = () => spawnSync(process.execPath, ['thumbnails/worker.js'], { cwd: root, env, stdio: 'pipe' }).status;
+  await writeFile(payload, '{"product":"rope"}');
+  assert.equal(work(), 0);
+  assert.match(await readFile(join(folder, 'rope.svg'), 'utf8'), /^<svg .*Mooring rope.*<circle/s);
+  assert.deepEqual(JSON.parse(await readFile(join(folder, 'result.json'), 'utf8')), {
+    product: 'rope',
+    file: 'rope.svg',
+  });
+  await writeFile(payload, '{"product":"car"}');
+  assert.equal(work(), 65);
+});
+
+test('a thumbnail is asked for at the queue of the environment, and shown when it is there', async () => {
+  const requests = [];
+  const queue = createServer(async (request, response) => {
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    requests.push(`${request.method} ${request.url} ${request.headers.authorization} ${body}`);
+    if (request.method === 'POST') return response.writeHead(201).end('{"ids":["17"]}');
+    if (request.url.startsWith('/files')) return response.end('<svg/>');
+    response.end(
+      JSON.stringify({ state: 'done', output: { files: [{ name: 'rope.svg', key: 'output/17/1-1/rope.svg' }] } }),
+    );
+  }).listen(0, '127.0.0.1');
+  await once(queue, 'listening');
+  const api = await start('api/server.js', {
+    SLIPWAY_QUEUE_URL: `http://127.0.0.1:${queue.address().port}`,
+    SLIPWAY_QUEUE_TOKEN: 'secret',
+  });
+  const web = await start('web/server.js', { API_URL: api.url });
+  const picture = await fetch(`${web.url}/thumbnails/rope`);
+  assert.equal(picture.url, `${web.url}/thumbnails/17`);
+  assert.equal(picture.headers.get('content-type'), 'image/svg+xml');
+  assert.equal(await picture.text(), '<svg/>');
+  assert.equal(requests[0], 'POST /tasks/thumbnails Bearer secret {"payload":{"product":"rope"},"unique":"rope"}');
+  assert.equal((await fetch(`${web.url}/thumbnails/car`)).status, 404);
+  await stop(web);
+  await stop(api);
+  queue.close();
+  queue.closeAllConnections();
 });
 
 test('the migration runs, twice', () => {

@@ -43,6 +43,24 @@ serve('web', async (request, response) => {
     response.end();
     return;
   }
+  // The pictures for other sites are made by the worker: asked for at /thumbnails/rope, looked at under the address of the answer.
+  if (/^\/thumbnails\/[a-z]+$/.test(pathname)) {
+    const { status, body } = await askApi(pathname, { method: 'POST' });
+    response.writeHead(status === 202 ? 303 : status, {
+      'Content-Type': 'application/json',
+      ...(status === 202 && { Location: `/thumbnails/${body.task}` }),
+    });
+    response.end(JSON.stringify(body));
+    return;
+  }
+  if (/^\/thumbnails\/\d+$/.test(pathname)) {
+    const { status, body } = await askApi(pathname);
+    const type = body.svg ? 'image/svg+xml' : 'application/json';
+    // Until it is there, the browser looks again every second.
+    response.writeHead(status, { 'Content-Type': type, ...(status === 200 && !body.svg && { Refresh: '1' }) });
+    response.end(body.svg ?? JSON.stringify(body));
+    return;
+  }
   if (pathname !== '/') {
     response.writeHead(404, { 'Content-Type': 'text/plain' });
     response.end('There is nothing here.\n');

@@ -1,7 +1,16 @@
 import { messageOf } from '@slipway/app';
 import type { Context } from './context.ts';
 import { rows, transaction } from './database/sql.ts';
-import { checkTask, enqueueExpiry, enqueuePrepare, enqueueRemoval, enqueueRollout, synchronizeTask } from './tasks.ts';
+import { scaleEverything } from './workers/scale.ts';
+import {
+  checkTask,
+  enqueueExpiry,
+  enqueuePrepare,
+  enqueueRemoval,
+  enqueueRollout,
+  enqueueSchedules,
+  synchronizeTask,
+} from './tasks.ts';
 
 /**
  * Enqueues a task for everything that is not finished. Whatever was lost (a push whose process died before it was recorded, a
@@ -40,6 +49,12 @@ export async function resumeOpenWork(context: Context): Promise<void> {
       );
       for (const environment of expiring) await enqueueExpiry(queue, client, environment);
     });
+    const serving = await rows<{ id: string }>(
+      pool,
+      `select id from environment where removal in ('none', 'waiting') and current_release is not null`,
+    );
+    for (const { id } of serving) await enqueueSchedules(queue, null, id);
+    await scaleEverything(context);
   } catch (error) {
     context.log(`open work could not be resumed, it is tried again when the database is back: ${messageOf(error)}`);
   }

@@ -6,9 +6,11 @@ import { SlipwayError } from '@slipway/app';
 import { GitForge, serveGit } from '@slipway/forge';
 import { createMachineEngine } from '@slipway/machine';
 import { connectPool, migrate, Queue, type QueueEvent } from '@slipway/queue';
+import { folderStore, openStore } from '@slipway/queue/objects';
 import { acceptAdminToken } from './access/tokens.ts';
 import { createApi } from './api/api.ts';
 import { ExecSockets } from './api/exec.ts';
+import { queueFace } from './api/queue-face.ts';
 import { gitAccess } from './commits/git-access.ts';
 import type { Context } from './context.ts';
 import { Fleet } from './environments/fleet.ts';
@@ -17,6 +19,11 @@ import { Changes } from './events/changes.ts';
 import { sweepArtifacts } from './releases/collect.ts';
 import { resumeOpenWork } from './resume.ts';
 import { registerWork } from './work.ts';
+import { DeadTasks } from './workers/dead-tasks.ts';
+import { QueueKinds } from './workers/queue-kinds.ts';
+import { openQueueAccess, tellWhereWeAnswer } from './workers/queue-access.ts';
+import { tasksSchema } from './workers/queue-name.ts';
+import { Scaler } from './workers/scaler.ts';
 
 export interface ServerOptions {
   /** Gets `server.json` when the server answers. */
@@ -35,6 +42,8 @@ export interface ServerOptions {
   domain?: string;
   /** A file with the operator's admin token; it is accepted from the start. */
   adminTokenFile?: string;
+  /** Where payloads and files of tasks are kept: `s3://...` or `file:///...`. Default: the variable SLIPWAY_OBJECTS, else a folder of the data folder. */
+  objectsUrl?: string;
   /** Built files of the dashboard. */
   dashboardFolder?: string;
   /**
@@ -106,9 +115,21 @@ export class Server {
     await fleet.start();
     this.#releasers.push(() => fleet.stop());
 
+    const kinds = new QueueKinds({ pool, changes });
+    await kinds.start();
+    this.#releasers.push(() => kinds.stop());
+
+    const objectsUrl = options.objectsUrl ?? process.env['SLIPWAY_OBJECTS'];
+    const objects = objectsUrl === undefined ? folderStore(path.join(data, 'objects')) : openStore(objectsUrl);
+    const tasks = new Queue({ pool, schema: tasksSchema, objects, onEvent: (event) => logQueueEvent(event, log) });
+    await tasks.migrate();
     const context: Context = {
       pool,
       queue,
+      tasks,
+      objects,
+      queueAccess: await openQueueAccess(pool),
+      kinds,
       forge,
       engine,
       fleet,
@@ -125,6 +146,14 @@ export class Server {
 
     // A worker beside a server must not take what that one is just making for a leftover.
     if (options.role !== 'worker') await sweepArtifacts(context);
+    await tasks.start();
+    this.#releasers.push(() => tasks.stop());
+    const deadTasks = new DeadTasks(context);
+    await deadTasks.start();
+    this.#releasers.push(() => deadTasks.stop());
+    // Before anything is planned: plans tell processes where we answer.
+    if (options.role !== 'worker') await this.#listen(context, forge);
+
     const reconciler = new Reconciler(context);
     await reconciler.start();
     this.#releasers.push(() => reconciler.stop());
@@ -132,11 +161,12 @@ export class Server {
     registerWork(context);
     await queue.start();
     this.#releasers.push(() => queue.stop());
+    const scaler = new Scaler(context);
+    await scaler.start();
+    this.#releasers.push(() => scaler.stop());
 
     await resumeOpenWork(context);
     this.#releasers.push(changes.onReconnected(() => void resumeOpenWork(context)));
-
-    if (options.role !== 'worker') await this.#listen(context, forge);
   }
 
   async #listen(context: Context, forge: GitForge): Promise<void> {
@@ -148,8 +178,10 @@ export class Server {
     });
     const answer = getRequestListener(api.fetch);
     const access = gitAccess(context);
+    const queues = queueFace(context);
     const server = createServer((request, response) => {
       if (request.url?.startsWith('/git/')) void serveGit(request, response, { forge, access, log });
+      else if (request.url?.startsWith('/queues/')) void queues(request, response);
       else void answer(request, response);
     });
     // A large push over a slow line takes as long as it takes; whoever stalls is given up by the forge.
@@ -159,6 +191,7 @@ export class Server {
     const port = await listen(server, options.host ?? '127.0.0.1', options.port);
     this.#releasers.push(() => closeServer(server, sockets));
     this.#url = `http://${options.host ?? 'localhost'}:${port}`;
+    await tellWhereWeAnswer(context.pool, `http://${hostForApps(options.host)}:${port}`);
     const file = path.join(options.home, 'server.json');
     await writeWhole(file, JSON.stringify({ url: this.#url, pid: process.pid, startedAt: new Date().toISOString() }));
     this.#releasers.push(() => rm(file, { force: true }));
@@ -186,9 +219,25 @@ export async function runServer(options: ServerOptions): Promise<void> {
   await server.stop();
 }
 
-/** Retries are told by the task itself; the rest an operator may have to know. */
+/** What becomes of single tasks is told by the tasks; the rest an operator may have to know. */
+const quiet: ReadonlySet<QueueEvent['event']> = new Set([
+  'connected',
+  'done',
+  'escalated',
+  'interrupted',
+  'retry',
+  'snoozed',
+]);
+
 function logQueueEvent(event: QueueEvent, log: (message: string) => void): void {
-  if (event.event !== 'retry' && event.event !== 'connected') log(`queue: ${JSON.stringify(event)}`);
+  if (!quiet.has(event.event)) log(`queue: ${JSON.stringify(event)}`);
+}
+
+/** Where processes on this machine reach a server that listens on `host`. Not by name: that may mean an address it does not listen on. */
+function hostForApps(host = '127.0.0.1'): string {
+  if (host === '0.0.0.0' || host === 'localhost') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 /** Real path, because the users apps run as may not be allowed through a link in somebody's home. */

@@ -7,11 +7,15 @@ import type { Engine, LogRequest } from '@slipway/engine';
 import { GitForge } from '@slipway/forge';
 import { createMachineEngine } from '@slipway/machine';
 import { connectPool, Queue } from '@slipway/queue';
+import { folderStore } from '@slipway/queue/objects';
 import { waitFor } from '@slipway/testing';
 import { onTestFinished, expect, test } from 'vitest';
 import { createApi } from './api/api.ts';
 import { ExecSockets } from './api/exec.ts';
 import type { Context } from './context.ts';
+import { QueueKinds } from './workers/queue-kinds.ts';
+import { openQueueAccess } from './workers/queue-access.ts';
+import { tasksSchema } from './workers/queue-name.ts';
 import { Fleet } from './environments/fleet.ts';
 import { Changes } from './events/changes.ts';
 import { sampleApp, SlipwayUnderTest } from './slipway-under-test.ts';
@@ -76,6 +80,10 @@ async function secondFace(slipway: SlipwayUnderTest): Promise<string> {
   const context: Context = {
     pool,
     queue: new Queue({ pool }),
+    tasks: new Queue({ pool, schema: tasksSchema }),
+    objects: folderStore(path.join(folder, 'objects')),
+    queueAccess: await openQueueAccess(pool),
+    kinds: new QueueKinds({ pool, changes }),
     forge: new GitForge({ folder: path.join(folder, 'repositories'), log }),
     engine,
     fleet,

@@ -41,6 +41,23 @@ export const collectTask = taskKind({ name: 'collect', payload: z.object({ appId
 /** Housekeeping of an app's repository. */
 export const maintainTask = taskKind({ name: 'maintain', payload: z.object({ app: z.string() }), losses });
 
+/** Decides how many slots the lanes of a worker have. */
+export const scaleTask = taskKind({
+  name: 'scale',
+  payload: z.object({ environmentId: z.string(), worker: z.string() }),
+  losses,
+});
+
+/** Makes the schedules of an environment's jobs what its release declares. */
+export const scheduleTask = taskKind({ name: 'schedule', payload: z.object({ environmentId: z.string() }), losses });
+
+/** Runs a job whose time has come. A job that fails is an event; the task itself is tried again only for passing faults. */
+export const scheduledJobTask = taskKind({
+  name: 'scheduled-job',
+  payload: z.object({ environmentId: z.string(), job: z.string() }),
+  losses,
+});
+
 /** Tasks that change one environment run one at a time, in order. */
 function environmentKey(environmentId: string): string {
   return `environment:${environmentId}`;
@@ -85,4 +102,31 @@ export async function enqueuePrepare(
   const { tree, ...payload } = commit;
   const once = { key: `prepare:${commit.appId}:${tree}`, unique: `prepare:${commit.appId}:${commit.sha}` };
   await queue.enqueue(prepareTask, payload, { client, ...once });
+}
+
+/**
+ * Enqueues the decision about the lanes of workers: now, or not before `at` (seconds since 1970). One decision about a worker waits at a
+ * time, and takes the earlier moment.
+ */
+export async function enqueueScaling(
+  queue: Queue,
+  client: PoolClient | null,
+  environmentId: string,
+  workers: readonly string[],
+  at: number | null = null,
+): Promise<void> {
+  for (const worker of new Set(workers)) {
+    const name = `scale:${environmentId}:${worker}`;
+    await queue.enqueue(
+      scaleTask,
+      { environmentId, worker },
+      { ...(client && { client }), ...(at !== null && { runAt: at * 1000 }), key: name, unique: name },
+    );
+  }
+}
+
+/** Enqueues the comparison of an environment's schedules with what its release declares, when the transaction commits. */
+export async function enqueueSchedules(queue: Queue, client: PoolClient | null, environmentId: string): Promise<void> {
+  const name = `schedule:${environmentId}`;
+  await queue.enqueue(scheduleTask, { environmentId }, { ...(client && { client }), key: name, unique: name });
 }

@@ -6,8 +6,10 @@ import { failCommit } from './commits/settle.ts';
 import { synchronize } from './commits/synchronize.ts';
 import type { Context } from './context.ts';
 import { expireEnvironment, removeEnvironment } from './environments/remove.ts';
+import { runScheduledJob, scheduleJobs } from './jobs/schedules.ts';
 import { collectArtifacts } from './releases/collect.ts';
 import { advanceRollout, failRollout } from './rollouts/rollout.ts';
+import { scaleWorker } from './workers/scale.ts';
 import {
   checkTask,
   collectTask,
@@ -16,6 +18,9 @@ import {
   prepareTask,
   removeTask,
   rolloutTask,
+  scaleTask,
+  scheduledJobTask,
+  scheduleTask,
   synchronizeTask,
 } from './tasks.ts';
 
@@ -76,6 +81,9 @@ export function registerWork(context: Context): void {
   work(removeTask, (payload) => removeEnvironment(context, payload), light);
   work(expireTask, (payload) => expireEnvironment(context, payload), light);
   work(maintainTask, ({ app }) => context.forge.maintain(app), heavy);
+  work(scheduleTask, (payload) => scheduleJobs(context, payload), light);
+  work(scheduledJobTask, (payload, attempt) => runScheduledJob(context, payload, attempt), light);
+  work(scaleTask, (payload) => scaleWorker(context, payload), light);
   work(collectTask, (payload) => collectArtifacts(context, payload), light);
 }
 

@@ -230,7 +230,7 @@ export class Environment {
 
   #wantedSpecs(): InstanceSpec[] {
     if (this.#activity.state === 'asleep') return [];
-    const own = { PATH: this.#host.path, LANG: 'C.UTF-8', SLIPWAY_RUNNER: this.#host.runner };
+    const own = { PATH: this.#host.path, LANG: 'C.UTF-8', SLIPWAY_START_RUNNER: this.#host.runner };
     return this.#releases().flatMap((release) => specsOf(this.name, release, own, this.#record.internalPorts));
   }
 

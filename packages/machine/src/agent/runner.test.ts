@@ -8,8 +8,8 @@ import { closedRunner, shellWords } from './runner.ts';
 
 test('a shell evaluates the words of the runner to what they were', async () => {
   const words = ['printf', '%s\n', "it's", 'a b', '$HOME `id` "x"', ''];
-  const { stdout } = await promisify(execFile)('/bin/sh', ['-c', 'eval exec "$SLIPWAY_RUNNER"'], {
-    env: { PATH: process.env['PATH'], SLIPWAY_RUNNER: shellWords(words) },
+  const { stdout } = await promisify(execFile)('/bin/sh', ['-c', 'eval exec "$SLIPWAY_START_RUNNER"'], {
+    env: { PATH: process.env['PATH'], SLIPWAY_START_RUNNER: shellWords(words) },
   });
   expect(stdout).toBe(`it's\na b\n$HOME \`id\` "x"\n\n`);
 });

@@ -7,6 +7,8 @@ import type { Context } from '../context.ts';
 import { deliveryRoutes } from './deliveries.ts';
 import { eventRoutes } from './events.ts';
 import { problemOf, problemResponse, type Api, type ApiEnvironmentVariables } from './http.ts';
+import { queueTaskRoutes } from './queue-tasks.ts';
+import { queueRoutes } from './queues.ts';
 import { runningRoutes } from './running.ts';
 import { tokenRoutes } from './tokens.ts';
 
@@ -94,7 +96,8 @@ export function createApi(context: Context, options: ApiOptions): Api {
   });
 
   const origin = (request: Request): string => new URL(request.url).origin;
-  for (const group of [deliveryRoutes, eventRoutes, runningRoutes, tokenRoutes]) group(api, context, origin);
+  for (const group of [deliveryRoutes, eventRoutes, queueRoutes, queueTaskRoutes, runningRoutes, tokenRoutes])
+    group(api, context, origin);
 
   api.openAPIRegistry.registerComponent('securitySchemes', 'token', { type: 'http', scheme: 'bearer' });
   api.doc31('/openapi.json', {

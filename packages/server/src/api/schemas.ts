@@ -181,6 +181,109 @@ export const jobResultSchema = z
   })
   .openapi('JobResult');
 
+export const lane = z.enum(['normal', 'fallback']);
+
+const laneSizeSchema = z.object({ cpu: z.number(), memoryBytes: z.number(), timeoutSeconds: z.number() });
+
+export const laneSchema = z
+  .object({
+    lane,
+    ready: z.int(),
+    scheduled: z.int(),
+    running: z.int(),
+    /** Tasks at once, as decided. */
+    slots: z.int(),
+    maxSlots: z.int(),
+    /** Why so many slots. */
+    reason: z.string(),
+    size: laneSizeSchema,
+    /** What happened since the beginning; the last two seconds may be missing. */
+    counts: z.object({
+      done: z.int(),
+      errors: z.int(),
+      ooms: z.int(),
+      timeouts: z.int(),
+      crashes: z.int(),
+      lost: z.int(),
+      interrupted: z.int(),
+      escalated: z.int(),
+      dead: z.int(),
+    }),
+  })
+  .openapi('Lane');
+
+export const queueSchema = z
+  .object({
+    /** Name of the worker. */
+    name: z.string(),
+    /** `APP/ENVIRONMENT`. */
+    environment: z.string(),
+    lanes: z.array(laneSchema),
+    ratePerMinute: z.object({ arrived: z.number(), done: z.number() }),
+    /** For how long the first in line has been ready; null: none is. */
+    oldestSeconds: z.number().nullable(),
+    dead: z.int(),
+    /** There are more ready tasks than were counted. */
+    approximate: z.boolean(),
+  })
+  .openapi('Queue');
+
+export const taskState = z.enum(['scheduled', 'blocked', 'ready', 'running', 'done', 'dead']);
+
+export const taskSchema = z
+  .object({
+    id: z.string(),
+    /** `APP/ENVIRONMENT/WORKER`. */
+    queue: z.string(),
+    state: taskState,
+    lane,
+    key: z.string().nullable(),
+    priority: z.int(),
+    attempts: z.int(),
+    failures: z.int(),
+    ooms: z.int(),
+    timeouts: z.int(),
+    crashes: z.int(),
+    losses: z.int(),
+    interruptions: z.int(),
+    progress: z.unknown(),
+    payload: z.unknown(),
+    result: z.unknown(),
+    /** The list of files that it left; null: none. */
+    output: z.unknown(),
+    error: z.string().nullable(),
+    /** Why it died. */
+    cause: z.string().nullable(),
+    /** How its attempts failed, oldest first, the last 20. */
+    history: z.array(z.unknown()),
+    createdAt: time,
+    /** When it may run, or could from; null: it has ended. */
+    runAt: time.nullable(),
+    finishedAt: time.nullable(),
+  })
+  .openapi('Task');
+
+export const sizeProposalSchema = z
+  .object({
+    /** `not yet` has a `reason`; the others have `sizes`, what these cost, and comparisons. */
+    proposal: z.looseObject({ verdict: z.enum(['split', 'one lane', 'not yet']) }),
+    /** The sizes in force. */
+    present: z.object({ normal: laneSizeSchema, fallback: laneSizeSchema }),
+    /** Sentences for people: what to set, why, and what it saves. */
+    lines: z.array(z.string()),
+  })
+  .openapi('SizeProposal');
+
+export const scaleSchema = z
+  .object({
+    lanes: z.array(z.object({ lane, desired: z.int(), running: z.int(), ready: z.int(), reason: z.string() })),
+  })
+  .openapi('Scale');
+
+export type ApiQueue = z.infer<typeof queueSchema>;
+export type ApiTask = z.infer<typeof taskSchema>;
+export type ApiSizeProposal = z.infer<typeof sizeProposalSchema>;
+export type ApiScale = z.infer<typeof scaleSchema>;
 export type ApiApp = z.infer<typeof appSchema>;
 export type ApiEnvironment = z.infer<typeof environmentSchema>;
 export type ApiEvent = z.infer<typeof eventSchema>;

@@ -3,12 +3,10 @@ import { viewEnvironments } from '../environments/view.ts';
 import { listEvents, viewEvent } from '../events/list.ts';
 import type { Context } from '../context.ts';
 import { rows } from '../database/sql.ts';
+import { every, Outbox } from './outbox.ts';
 
 /** Seconds between comments on a silent stream, so that proxies and clients know it lives. */
 const keepAliveSeconds = 25;
-
-/** A client that reads more slowly than things happen is let go at this many; it comes again and names the last event it got. */
-const mostWaiting = 10_000;
 
 const pageLength = 1_000;
 
@@ -90,45 +88,4 @@ function matches(wanted: StreamRequest['wanted'], found: Named): boolean {
     (wanted.app === undefined || wanted.app === found.app) &&
     (wanted.environment === undefined || wanted.environment === found.environment)
   );
-}
-
-function every(seconds: number, work: () => void): () => void {
-  const timer = setInterval(work, seconds * 1000);
-  return () => clearInterval(timer);
-}
-
-/** What is to be sent to one client, in order. */
-class Outbox {
-  readonly #waiting: (() => Promise<void>)[] = [];
-  readonly #stream: SSEStreamingApi;
-  #overflow: 'yes' | 'no' = 'no';
-  #wake: (() => void) | null = null;
-
-  constructor(stream: SSEStreamingApi) {
-    this.#stream = stream;
-    stream.onAbort(() => this.#wake?.());
-  }
-
-  push(send: () => Promise<void>): void {
-    if (this.#waiting.length >= mostWaiting) {
-      this.#overflow = 'yes';
-      // A write that waits for the client ends by this as well.
-      this.#stream.abort();
-      return;
-    }
-    this.#waiting.push(send);
-    this.#wake?.();
-  }
-
-  /** Sends until the client goes away. */
-  async run(): Promise<void> {
-    while (!this.#stream.aborted && !this.#stream.closed && this.#overflow === 'no') {
-      const send = this.#waiting.shift();
-      if (send) await send();
-      else
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-    }
-  }
 }

@@ -4,6 +4,7 @@ import type { Context } from '../context.ts';
 import { environmentColumns, environmentTable, type EnvironmentRow } from '../database/records.ts';
 import { row, rows } from '../database/sql.ts';
 import { appendEvent } from '../events/append.ts';
+import { tellEngine } from '../rollouts/plan.ts';
 
 /**
  * Keeps rows and engine in agreement, in both directions: the engine is told the plans it does not have, and what it reports becomes
@@ -57,7 +58,7 @@ export class Reconciler {
     if (!environment.plan || this.#converging.has(name)) return;
     this.#converging.add(name);
     try {
-      this.#context.fleet.note(await this.#context.engine.converge(environment.plan));
+      await tellEngine(this.#context, environment.id, environment.plan);
     } catch (error) {
       this.#context.log(`${name}: the engine did not take plan ${environment.generation}: ${messageOf(error)}`);
     } finally {
@@ -106,7 +107,7 @@ export class Reconciler {
         ...about,
         message:
           status.activity === 'asleep'
-            ? `${environment.name} sleeps: no request came for ${environment.policy.sleep} s. The next request wakes it.`
+            ? `${environment.name} sleeps: no request came for ${environment.policy.sleep} s. The next request or task wakes it.`
             : `${environment.name} is awake again.`,
       });
     }

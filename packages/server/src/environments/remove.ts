@@ -5,7 +5,8 @@ import { environmentColumns, environmentTable, type EnvironmentRow } from '../da
 import { row, theRow, transaction } from '../database/sql.ts';
 import { announceEnvironment, appendEvent } from '../events/append.ts';
 import { cancelOpenRollouts } from '../rollouts/transitions.ts';
-import { collectTask, enqueueExpiry, enqueueRemoval } from '../tasks.ts';
+import { forgetWorkers } from '../workers/scale.ts';
+import { collectTask, enqueueExpiry, enqueueRemoval, enqueueSchedules } from '../tasks.ts';
 
 /**
  * A person wants an environment gone.
@@ -84,6 +85,8 @@ export async function removeEnvironment(context: Context, { environmentId }: { e
       environmentId,
       message: `${environment.name} is removed: nothing of it runs any more.`,
     });
+    await forgetWorkers(client, environment);
+    await enqueueSchedules(context.queue, client, environmentId);
     await announceEnvironment(client, environmentId);
     await context.queue.enqueue(
       collectTask,

@@ -16,6 +16,7 @@ function environment(more: Partial<EnvironmentRow> = {}) {
     name: 'staging',
     heldCommit: null,
     kind: 'branch',
+    plan: null,
     ...more,
   } as const;
 }

@@ -82,10 +82,11 @@ function viewEnvironment(
       desired: service.replicas.min,
       url: service.route === null ? null : `${url}${service.route === '/' ? '' : service.route}`,
     })),
-    workers: Object.entries(definition?.workers ?? {}).map(([name, worker]) => ({
+    // One runner, while there is something to do; how many tasks it does at once is a matter of the queue.
+    workers: plannedRunners(environment, release).map(({ name, replicas }) => ({
       name,
       ready: ready(name),
-      desired: Math.max(1, worker.replicas.min),
+      desired: replicas,
     })),
     url: release && Object.values(release.definition.services).some((service) => service.route !== null) ? url : null,
     branch: environment.branch,
@@ -97,6 +98,14 @@ function viewEnvironment(
     rollout: rollout ? viewRollout(rollout) : null,
     updatedAt: environment.updatedAt.toISOString(),
   };
+}
+
+/** The processes of the workers of a release, as they are planned now. */
+function plannedRunners(
+  { plan }: Pick<EnvironmentRow, 'plan'>,
+  release: Pick<ReleaseRow, 'number'> | null,
+): { name: string; replicas: number }[] {
+  return plan?.releases.find(({ number }) => number === release?.number)?.workers ?? [];
 }
 
 /**
@@ -112,7 +121,7 @@ function viewEnvironment(
  * | ready    | all else |
  */
 export function stateOf(
-  environment: Pick<EnvironmentRow, 'removal' | 'failure' | 'app' | 'name' | 'heldCommit' | 'kind'>,
+  environment: Pick<EnvironmentRow, 'removal' | 'failure' | 'app' | 'name' | 'heldCommit' | 'kind' | 'plan'>,
   release: Pick<ReleaseRow, 'number' | 'definition'> | null,
   rollout: Pick<RolloutRow, 'id' | 'state' | 'phase' | 'step' | 'approval'> | null,
   status: EnvironmentStatus | null,
@@ -146,9 +155,7 @@ export function stateOf(
   if (status?.activity === 'asleep') return { state: 'asleep', reason: approval };
   const wanted = [
     ...Object.entries(release.definition.services).map(([name, service]) => [name, service.replicas.min] as const),
-    ...Object.entries(release.definition.workers).map(
-      ([name, worker]) => [name, Math.max(1, worker.replicas.min)] as const,
-    ),
+    ...plannedRunners(environment, release).map(({ name, replicas }) => [name, replicas] as const),
   ];
   const starting = wanted.find(
     ([name, replicas]) => instances.filter((one) => one.name === name && one.state === 'ready').length < replicas,

@@ -1,6 +1,8 @@
 import { EventEmitter } from 'node:events';
 import type { Pool, PoolClient } from 'pg';
+import { newsChannel } from '@slipway/queue/scaling';
 import { rows } from '../database/sql.ts';
+import { tasksSchema } from '../workers/queue-name.ts';
 import { changeChannel } from './append.ts';
 
 export interface EventRow {
@@ -29,6 +31,8 @@ interface ChangeMap {
   event: [EventRow];
   /** Id of an environment whose row, rollout, release or status changed. */
   environment: [string];
+  /** Something was announced on the channel of the apps' tasks. */
+  task: [string];
   /** The connection was lost and is back. */
   reconnected: [];
 }
@@ -91,6 +95,12 @@ export class Changes {
     return () => this.#emitter.off('environment', listener);
   }
 
+  /** Calls `listener` with each notification about tasks of apps. Returns the function that ends it. */
+  onTask(listener: (notification: string) => void): () => void {
+    this.#emitter.on('task', listener);
+    return () => this.#emitter.off('task', listener);
+  }
+
   /** Calls `listener` whenever the database is back after it was gone. Returns the function that ends it. */
   onReconnected(listener: () => void): () => void {
     this.#emitter.on('reconnected', listener);
@@ -105,8 +115,12 @@ export class Changes {
   async #listen(): Promise<void> {
     const client = await this.#pool.connect();
     try {
-      client.on('notification', ({ payload = '' }) => this.#notified(payload));
+      client.on('notification', ({ channel, payload = '' }) => {
+        if (channel === changeChannel) this.#notified(payload);
+        else this.#emitter.emit('task', payload);
+      });
       await client.query(`listen ${changeChannel}`);
+      await client.query(`listen ${newsChannel(tasksSchema)}`);
       await this.#catchUp(client);
     } catch (error) {
       client.release(true);

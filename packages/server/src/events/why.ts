@@ -4,6 +4,7 @@ import type { Context } from '../context.ts';
 import { environmentTable, rolloutColumns, rolloutTable, type RolloutRow } from '../database/records.ts';
 import { row, rows } from '../database/sql.ts';
 import { viewEnvironments } from '../environments/view.ts';
+import { whyQueue } from './why-queue.ts';
 import { eventColumns, eventTable, type EventRow } from './changes.ts';
 
 const timelineLength = 60;
@@ -13,11 +14,13 @@ type Entry = ApiWhy['timeline'][number];
 /**
  * One timeline for any thing: what happened to it, what is awaited since when, and what would unblock it.
  *
- * @param thing `APP`, `APP/ENVIRONMENT` (or `APP/BRANCH`), a commit (at least 4 hex digits), or a rollout's number.
+ * @param thing `APP`, `APP/ENVIRONMENT` (or `APP/BRANCH`), `APP/ENVIRONMENT/WORKER` (and the id of a task), a commit (at least 4 hex digits), or a rollout's number.
  * @throws {SlipwayError} `not-found` with the nearest names.
  */
 export async function why(context: Context, thing: string): Promise<ApiWhy> {
   const slash = thing.indexOf('/');
+  const queue = await whyQueue(context, thing);
+  if (queue) return queue;
   if (slash > 0) return await whyEnvironment(context, thing.slice(0, slash), thing.slice(slash + 1));
   const rollout = /^(?:rollout )?(\d{1,15})$/.exec(thing)?.[1];
   if (rollout !== undefined) return await whyRollout(context, rollout, thing);

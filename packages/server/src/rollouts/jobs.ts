@@ -3,7 +3,8 @@ import type { JobResult, LogLine } from '@slipway/engine';
 import type { Context } from '../context.ts';
 import type { RolloutRow } from '../database/records.ts';
 import { appendEvent } from '../events/append.ts';
-import type { ReleaseWithArtifact } from './plan.ts';
+import { queueUrl } from '../workers/queue-access.ts';
+import { releaseVariables, type ReleaseWithArtifact } from './plan.ts';
 import { endRollout, loadRollout, RolloutEnded } from './transitions.ts';
 
 /**
@@ -89,6 +90,7 @@ export interface JobOfRelease {
 export async function runJob(context: Context, run: JobOfRelease): Promise<JobResult> {
   const { release, folder } = run.target;
   const definition: App = release.definition;
+  const [app = '', place = ''] = run.environment.split('/');
   return await context.engine.run(
     {
       id: run.id,
@@ -98,9 +100,12 @@ export async function runJob(context: Context, run: JobOfRelease): Promise<JobRe
       folder,
       access: 'read-only',
       variables: {
-        ...release.config,
+        ...context.queueAccess.withTokenIn(
+          releaseVariables(release, await queueUrl(context.pool, { app, name: place })),
+          context.queueAccess.token(run.environment),
+        ),
         SLIPWAY_APP: definition.app,
-        SLIPWAY_ENVIRONMENT: run.environment.split('/')[1] ?? '',
+        SLIPWAY_ENVIRONMENT: place,
         SLIPWAY_RELEASE: String(release.number),
         SLIPWAY_COMMIT: release.sha,
         SLIPWAY_JOB: run.name,

@@ -1,8 +1,23 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { PoolClient } from 'pg';
+import { SlipwayError } from '@slipway/app';
 import type { Plan, PlannedRelease } from '@slipway/engine';
+import { readLanes, type LaneRow } from '@slipway/queue/scaling';
 import type { Context } from '../context.ts';
-import { releaseColumns, type EnvironmentRow, type ReleaseRow } from '../database/records.ts';
-import { row } from '../database/sql.ts';
-import { RolloutEnded } from './transitions.ts';
+import {
+  environmentColumns,
+  environmentTable,
+  releaseColumns,
+  type EnvironmentRow,
+  type ReleaseRow,
+} from '../database/records.ts';
+import { row, transaction, type Database } from '../database/sql.ts';
+import { announceEnvironment } from '../events/append.ts';
+import { enqueueScaling } from '../tasks.ts';
+import { plannedWorkers } from '../workers/planned-workers.ts';
+import { queueUrl, urlVariable } from '../workers/queue-access.ts';
+import { queueName, tasksSchema } from '../workers/queue-name.ts';
+import { lockEnvironment, RolloutEnded } from './transitions.ts';
 
 /** Host names of an environment, without a port: its own ones, and the one that always works on this machine. */
 export function environmentHosts(
@@ -13,15 +28,30 @@ export function environmentHosts(
   return [...own, `${environment.name}.${environment.app}.${domain}`];
 }
 
-/** What a frozen release looks like in a plan. Pure: the same release and weight give the same plan. */
-export function plannedRelease(release: ReleaseRow, artifactFolder: string, weight: number): PlannedRelease {
+/** What a plan says beside its releases, as it is now. */
+export interface Place {
+  app: string;
+  name: string;
+  /** Where processes use the queues of the environment. */
+  queueUrl: string;
+  /** What was decided for the lanes of its workers. */
+  lanes: LaneRow[];
+}
+
+/** What a frozen release looks like in a plan. Pure: the same release, weight and place give the same plan. */
+export function plannedRelease(
+  release: ReleaseRow,
+  artifactFolder: string,
+  weight: number,
+  place: Place,
+): PlannedRelease {
   const { definition } = release;
   return {
     number: release.number,
     commit: release.sha,
     weight,
     artifact: artifactFolder,
-    variables: release.config,
+    variables: releaseVariables(release, place.queueUrl),
     services: Object.entries(definition.services).map(([name, service]) => ({
       name,
       run: service.run,
@@ -35,16 +65,23 @@ export function plannedRelease(release: ReleaseRow, artifactFolder: string, weig
       startSeconds: service.start,
       variables: {},
     })),
-    workers: Object.entries(definition.workers).map(([name, worker]) => ({
-      name,
-      run: worker.run,
-      // Without a queue to scale on, a range from 0 still needs one process to take tasks.
-      replicas: Math.max(1, worker.replicas.min),
-      size: { cpu: worker.normal.cpu, memory: worker.normal.memory },
-      stopSeconds: worker.stop,
-      variables: {},
-    })),
+    workers: plannedWorkers(
+      place,
+      definition.workers,
+      place.lanes,
+      Object.keys(release.config),
+      weight > 0 ? 'yes' : 'no',
+    ),
   };
+}
+
+/** Config of a release, and where its queues are if it has any. */
+export function releaseVariables(
+  release: Pick<ReleaseRow, 'definition' | 'config'>,
+  url: string,
+): Record<string, string> {
+  const hasQueues = Object.keys(release.definition.workers).length > 0;
+  return hasQueues ? { ...release.config, [urlVariable]: url } : release.config;
 }
 
 /** One release of an environment together with the folder of its artifact. */
@@ -56,12 +93,12 @@ export interface ReleaseWithArtifact {
 }
 
 export async function findRelease(
-  context: Pick<Context, 'pool'>,
+  { pool }: { pool: Database },
   appId: string,
   number: number,
 ): Promise<ReleaseWithArtifact | null> {
   const found = await row<ReleaseRow & { folder: string; artifactState: string }>(
-    context.pool,
+    pool,
     `select ${releaseColumns}, artifact.folder, artifact.state as "artifactState" from release
      join artifact on artifact.app_id = release.app_id and artifact.id = release.artifact
      where release.app_id = $1 and release.number = $2`,
@@ -86,24 +123,118 @@ export async function applyPlan(
   serving: ReleaseWithArtifact | null,
   starting: ReleaseWithArtifact | null,
 ): Promise<Plan> {
-  const releases: PlannedRelease[] = [];
-  if (serving) releases.push(plannedRelease(serving.release, serving.folder, 100));
-  if (starting) releases.push(plannedRelease(starting.release, starting.folder, 0));
-  const wanted = {
-    environment: `${environment.app}/${environment.name}`,
-    hosts: environmentHosts(environment, context.domain),
-    sleepSeconds: environment.policy.sleep,
-    tasks: 'none',
-    releases,
-  };
+  const plan = await transaction(context.pool, async (client) => {
+    await lockEnvironment(client, environment.id);
+    const workers = [serving, starting].flatMap((one) => Object.keys(one?.release.definition.workers ?? {}));
+    const place = await readPlace(client, environment, workers);
+    const releases: PlannedRelease[] = [];
+    if (serving) releases.push(plannedRelease(serving.release, serving.folder, 100, place));
+    if (starting) releases.push(plannedRelease(starting.release, starting.folder, 0, place));
+    const written = await writePlan(client, environment.id, {
+      environment: `${environment.app}/${environment.name}`,
+      hosts: environmentHosts(environment, context.domain),
+      sleepSeconds: environment.policy.sleep,
+      tasks: await tasksOf(client, environment),
+      releases,
+    });
+    // Another release may declare other workers: what was decided for them is looked at again.
+    if (serving) await enqueueScaling(context.queue, client, environment.id, workers);
+    return written;
+  });
+  if (plan === null) throw new RolloutEnded();
+  await tellEngine(context, environment.id, plan);
+  return plan;
+}
+
+/**
+ * Plans an environment again with the releases it has: what was decided for its workers has changed.
+ *
+ * @returns whether the engine was told anything new.
+ */
+export async function planAgain(context: Context, environmentId: string): Promise<'changed' | 'same'> {
+  const plan = await transaction(context.pool, async (client) => {
+    await lockEnvironment(client, environmentId);
+    const environment = await row<EnvironmentRow>(
+      client,
+      `select ${environmentColumns} from ${environmentTable}
+       where environment.id = $1 and environment.removal in ('none', 'waiting')`,
+      [environmentId],
+    );
+    if (!environment?.plan) return null;
+    const present = environment.plan;
+    const found: (ReleaseWithArtifact & { weight: number })[] = [];
+    for (const { number, weight } of present.releases) {
+      const one = await findRelease({ pool: client }, environment.appId, number);
+      if (one) found.push({ ...one, weight });
+    }
+    const workers = found.flatMap(({ release }) => Object.keys(release.definition.workers));
+    const place = await readPlace(client, environment, workers);
+    const releases = found.map(({ release, folder, weight }) => plannedRelease(release, folder, weight, place));
+    const { generation: _, ...before } = present;
+    const wanted = { ...before, tasks: await tasksOf(client, environment), releases };
+    return isDeepStrictEqual(before, wanted) ? null : await writePlan(client, environmentId, wanted);
+  });
+  if (plan === null) return 'same';
+  await tellEngine(context, environmentId, plan);
+  return 'changed';
+}
+
+/** @returns null when the environment is being removed. */
+async function writePlan(
+  client: PoolClient,
+  environmentId: string,
+  wanted: Omit<Plan, 'generation'>,
+): Promise<Plan | null> {
   const written = await row<{ plan: Plan }>(
-    context.pool,
+    client,
     `update environment
      set generation = generation + 1, plan = $2::jsonb || jsonb_build_object('generation', generation + 1), updated_at = now()
      where id = $1 and removal in ('none', 'waiting') returning plan`,
-    [environment.id, wanted],
+    [environmentId, wanted],
   );
-  if (!written) throw new RolloutEnded();
-  context.fleet.note(await context.engine.converge(written.plan));
+  if (!written) return null;
+  await announceEnvironment(client, environmentId);
   return written.plan;
+}
+
+async function readPlace(
+  client: PoolClient,
+  environment: Pick<EnvironmentRow, 'app' | 'name'>,
+  workers: readonly string[],
+): Promise<Place> {
+  const { app, name } = environment;
+  const queues = workers.map((worker) => queueName(environment, worker));
+  return {
+    app,
+    name,
+    queueUrl: await queueUrl(client, environment),
+    lanes: queues.length === 0 ? [] : await readLanes(client, tasksSchema, queues),
+  };
+}
+
+/** Whether tasks keep an environment awake. Asked only where it may sleep. */
+async function tasksOf(client: PoolClient, environment: Pick<EnvironmentRow, 'id' | 'policy'>): Promise<Plan['tasks']> {
+  if (environment.policy.sleep === null) return 'none';
+  const some = await row(client, `select from worker_lane where environment_id = $1 and work = 'some' limit 1`, [
+    environment.id,
+  ]);
+  return some ? 'waiting' : 'none';
+}
+
+/** Tells the engine a plan that is written down. Fine when a newer one was quicker: what this one says is in it. */
+export async function tellEngine(
+  context: Pick<Context, 'pool' | 'engine' | 'fleet' | 'queueAccess'>,
+  environmentId: string,
+  plan: Plan,
+): Promise<void> {
+  try {
+    context.fleet.note(await context.engine.converge(context.queueAccess.withToken(plan)));
+  } catch (error) {
+    if (!(error instanceof SlipwayError && error.kind === 'conflict')) throw error;
+    const newer = await row(context.pool, `select from environment where id = $1 and generation > $2`, [
+      environmentId,
+      plan.generation,
+    ]);
+    if (!newer) throw error;
+  }
 }

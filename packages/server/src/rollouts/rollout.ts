@@ -1,4 +1,5 @@
 import { SlipwayError } from '@slipway/app';
+import type { Plan, PlannedRelease } from '@slipway/engine';
 import type { Attempt } from '@slipway/queue';
 import type { Context } from '../context.ts';
 import { environmentColumns, environmentTable, type EnvironmentRow, type RolloutRow } from '../database/records.ts';
@@ -8,7 +9,7 @@ import { sayThatItWaits } from './approval.ts';
 import { mayRelease } from './eligibility.ts';
 import { runBeforeDeployJobs } from './jobs.ts';
 import { judgeStart, servesAlone } from './judge.ts';
-import { applyPlan, findRelease, plannedRelease, type ReleaseWithArtifact } from './plan.ts';
+import { applyPlan, findRelease, type ReleaseWithArtifact } from './plan.ts';
 import { beginRunning, endRollout, loadRollout, moveTo, RolloutEnded, succeed, watchForEnd } from './transitions.ts';
 
 /**
@@ -107,7 +108,7 @@ async function start(
   const environment = await loadEnvironment(context, rollout.environmentId);
   const serving = await servingRelease(context, environment);
   const plan = await applyPlan(context, environment, serving, target);
-  const planned = plannedRelease(target.release, target.folder, 0);
+  const planned = inPlan(plan, target);
   const judgement = await context.fleet.until(
     plan.environment,
     (status) => judgeStart(status, planned, plan.generation),
@@ -126,7 +127,7 @@ async function shift(
 ): Promise<void> {
   const environment = await loadEnvironment(context, rollout.environmentId);
   const plan = await applyPlan(context, environment, target, null);
-  const planned = plannedRelease(target.release, target.folder, 100);
+  const planned = inPlan(plan, target);
   await context.fleet.until(
     plan.environment,
     (status) =>
@@ -137,6 +138,12 @@ async function shift(
         : undefined,
     AbortSignal.any([signal, AbortSignal.timeout(patience(planned))]),
   );
+}
+
+function inPlan(plan: Plan, { release }: ReleaseWithArtifact): PlannedRelease {
+  const planned = plan.releases.find(({ number }) => number === release.number);
+  if (!planned) throw new Error(`release ${release.number} is not in the plan that brings it`);
+  return planned;
 }
 
 /** After a rollout that did not succeed: only what serves is wanted. Where nothing of it is in the plan, there is nothing to do. */

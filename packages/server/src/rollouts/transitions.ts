@@ -11,7 +11,7 @@ import {
 } from '../database/records.ts';
 import { row, rows, theRow, transaction, type Database } from '../database/sql.ts';
 import { announceEnvironment, appendEvent, changeChannel } from '../events/append.ts';
-import { collectTask, maintainTask } from '../tasks.ts';
+import { collectTask, enqueueSchedules, maintainTask } from '../tasks.ts';
 
 /**
  * The only statements that change a rollout's state or phase. Each checks the state it comes from, so a late writer changes nothing.
@@ -251,6 +251,7 @@ export async function succeed(context: Context, rollout: RolloutRow, release: Re
       { appId: rollout.appId },
       { client, unique: `collect:${rollout.appId}`, delaySeconds: 60 },
     );
+    await enqueueSchedules(context.queue, client, rollout.environmentId);
     await context.queue.enqueue(
       maintainTask,
       { app: rollout.app },

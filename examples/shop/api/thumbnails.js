@@ -1,0 +1,34 @@
+/** Where the queues of this environment are, and what opens them: Slipway sets both. */
+const { SLIPWAY_QUEUE_URL: url, SLIPWAY_QUEUE_TOKEN: token } = process.env;
+
+/** Whether there is a worker to ask: not without Slipway. */
+export const available = url !== undefined;
+
+async function ask(method, path, body) {
+  return await fetch(`${url}${path}`, {
+    method,
+    headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+    body: body && JSON.stringify(body),
+    signal: AbortSignal.timeout(5000),
+  });
+}
+
+/** Asks the worker for the thumbnail of a product. @returns the id of the task. */
+export async function request(product) {
+  // While a task with this name waits, asking again finds it instead of adding another.
+  const response = await ask('POST', '/tasks/thumbnails', { payload: { product }, unique: product });
+  if (!response.ok) throw new Error(`the queue answered ${response.status}`);
+  const { ids } = await response.json();
+  return ids[0];
+}
+
+/** @returns how a task stands, with the picture once it is done; null: there is no such task. */
+export async function look(id) {
+  const response = await ask('GET', `/tasks/${encodeURIComponent(id)}`);
+  if (response.status === 404) return null;
+  if (!response.ok) throw new Error(`the queue answered ${response.status}`);
+  const { state, output, error } = await response.json();
+  const file = output?.files.find(({ name }) => name.endsWith('.svg'));
+  const svg = state === 'done' && file ? await (await ask('GET', `/files/${file.key}`)).text() : null;
+  return { state, error, svg };
+}

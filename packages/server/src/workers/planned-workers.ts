@@ -1,0 +1,80 @@
+import type { Lane as DeclaredLane, Worker } from '@slipway/app';
+import type { PlannedWorker } from '@slipway/engine';
+import type { LaneRow } from '@slipway/queue/scaling';
+import type { LaneSize } from '@slipway/queue/sizing';
+import { tokenVariable, urlVariable } from './queue-access.ts';
+import { queueName } from './queue-name.ts';
+
+type LaneName = LaneRow['lane'];
+
+/** What the agent tells every process about its release. */
+const releaseVariables = ['SLIPWAY_APP', 'SLIPWAY_ENVIRONMENT', 'SLIPWAY_RELEASE', 'SLIPWAY_COMMIT'];
+/** Seconds that the runner may take to end beyond what its tasks may. */
+const stopMargin = 5;
+/** What the runner itself needs, beside its attempts. */
+const runnerBytes = 256 * 2 ** 20;
+
+/** Lanes that a worker has, the small one first. */
+export function lanesOf(worker: Worker): LaneName[] {
+  return worker.fallback === null ? ['normal'] : ['normal', 'fallback'];
+}
+
+/** How large a lane is: as decided, else as declared. */
+export function sizeOf(worker: Worker, lane: LaneName, decided: readonly LaneRow[], queue: string): LaneSize {
+  const found = decided.find((one) => one.kind === queue && one.lane === lane)?.size;
+  return found ?? declaredSize(lane === 'fallback' ? (worker.fallback ?? worker.normal) : worker.normal);
+}
+
+export function declaredSize({ cpu, memory, timeout }: DeclaredLane): LaneSize {
+  return { cpu, memoryBytes: memory, timeoutSeconds: timeout };
+}
+
+/**
+ * The workers of a release as processes: one runner for each worker that has something to do, and none for the others. The runner holds as many
+ * slots of both lanes as are wanted, keeps the limits of each attempt itself, and learns how many slots it has while it runs, so
+ * that scaling restarts nothing.
+ *
+ * @param decided what is in the lane table for the queues of this environment.
+ * @param config names of variables that tasks get from the release.
+ * @param serves `no`: the release gets no requests yet, and no tasks either.
+ */
+export function plannedWorkers(
+  environment: { app: string; name: string },
+  workers: Readonly<Record<string, Worker>>,
+  decided: readonly LaneRow[],
+  config: readonly string[],
+  serves: 'yes' | 'no',
+): PlannedWorker[] {
+  return Object.entries(workers).map(([name, worker]): PlannedWorker => {
+    const queue = queueName(environment, name);
+    const normal = sizeOf(worker, 'normal', decided, queue);
+    const fallback = sizeOf(worker, 'fallback', decided, queue);
+    const most = Math.max(1, worker.replicas.max);
+    const lanes = lanesOf(worker).map((lane) => (lane === 'normal' ? normal : fallback));
+    const slots = decided.filter(({ kind }) => kind === queue).reduce((sum, lane) => sum + lane.slots, 0);
+    return {
+      name,
+      run: 'export SLIPWAY_URL="$SLIPWAY_QUEUE_URL" SLIPWAY_TOKEN="$SLIPWAY_QUEUE_TOKEN"; eval exec "$SLIPWAY_START_RUNNER"',
+      replicas: serves === 'yes' && slots > 0 ? 1 : 0,
+      size: {
+        cpu: lanes.reduce((sum, { cpu }) => sum + cpu * most, 0),
+        memory: lanes.reduce((sum, { memoryBytes }) => sum + memoryBytes * most, runnerBytes),
+      },
+      stopSeconds: worker.stop + stopMargin,
+      variables: {
+        SLIPWAY_RUNNER: JSON.stringify({
+          kind: queue,
+          retries: worker.retries,
+          fallback: worker.fallback === null ? 'none' : 'bigger',
+          command: worker.run,
+          process: worker.process,
+          limits: { normal, fallback },
+          slots: { normal: 0, fallback: 0 },
+          follow: 'decided',
+          pass: [...config, urlVariable, tokenVariable, ...releaseVariables],
+          graceSeconds: worker.stop,
+        }),
+      },
+    };
+  });
+}
