@@ -1,4 +1,5 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { cp, readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { waitFor } from '@slipway/testing';
 import type { ApiEvent, ApiQueue, ApiWhy } from './api/schemas.ts';
@@ -312,6 +313,22 @@ test('people see, add, cancel and retry tasks, and hear what happens to them', a
   const told = why.timeline.map(({ message }) => message).join('\n');
   expect(told).toMatch(/thumbnails begins to work, 1 task at once/);
   expect(told).toMatch(new RegExp(`task ${bad} of thumbnails died: discarded`));
+});
+
+test('the example shop shows a thumbnail that its worker made', async () => {
+  const slipway = await SlipwayUnderTest.start();
+  const shop = path.join(import.meta.dirname, '..', '..', '..', 'examples', 'shop');
+  const repository = await slipway.repository('shop', {});
+  await cp(shop, repository.folder, { recursive: true });
+  await repository.commit({}, 'The shop');
+  await repository.push();
+  await slipway.ready('shop', 'staging', await repository.head());
+  const asked = await slipway.request('staging.shop.localhost', '/thumbnails/rope');
+  expect(asked.status).toBe(303);
+  const { task } = JSON.parse(asked.body) as { task: string };
+  await until(slipway, 'the thumbnail to be made', (one) => counted(one, 'done') === 1);
+  const shown = await slipway.request('staging.shop.localhost', `/thumbnails/${task}`);
+  expect(shown).toMatchObject({ status: 200, body: expect.stringContaining('Mooring rope</title>') as string });
 });
 
 /** What the stream of a queue's events has said so far. */
