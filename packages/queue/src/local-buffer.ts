@@ -2,8 +2,8 @@ import type { Claimed } from './statements/claimed.ts';
 
 /** Work of so many seconds is claimed in advance. */
 const AHEAD_SECONDS = 0.1;
-/** Tasks that take longer are claimed one by one: what waits here would start sooner somewhere else. */
-const SHORT_SECONDS = 0.05;
+/** Tasks that take longer are claimed when they can begin: what waits here would start sooner somewhere else. */
+const SHORT_SECONDS = 1;
 const MOST = 3_000;
 /** Share of the newest task in the mean. */
 const NEWEST = 0.05;
