@@ -108,8 +108,7 @@ export class DatabaseSource implements Source {
     this.#settler.giveUp(); // without PostgreSQL the rest is taken back when our lease has run out
     this.#progress.stop();
     if (this.#link.state === 'open') await within(5, this.#lease.giveBack(this.#link));
-    await within(5, this.#link.stop());
-    await within(5, this.#writing.end());
+    await within(2, Promise.all([this.#link.stop(), this.#writing.end()]));
   }
 
   async claim(wanted: readonly Wanted[]): Promise<Claimed[]> {

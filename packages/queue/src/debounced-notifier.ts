@@ -1,4 +1,4 @@
-import type { Pool } from 'pg';
+import type { Database } from './statements/names.ts';
 import { parseNotification, readyNotification } from './statements/tell.ts';
 
 /** A commit with a notification takes a lock that all of PostgreSQL shares, so a burst of tasks sends few. */
@@ -9,13 +9,13 @@ const PAUSE_MS = 20;
  * its end.
  */
 export class DebouncedNotifier {
-  readonly #pool: Pool;
+  readonly #db: Database;
   readonly #channel: string;
   /** Lines that were notified within the pause: what they have to be told at its end, by priority. */
   readonly #pauses = new Map<string, Map<number, number>>();
 
-  constructor(pool: Pool, channel: string) {
-    this.#pool = pool;
+  constructor(db: Database, channel: string) {
+    this.#db = db;
     this.#channel = channel;
   }
 
@@ -47,7 +47,7 @@ export class DebouncedNotifier {
       readyNotification({ kind, lane, priority, position }),
     );
     // Without it the tasks are found by the next sweep.
-    this.#pool
+    this.#db
       .query('select pg_notify($1, news) from unnest($2::text[]) as news', [this.#channel, notifications])
       .catch(() => undefined);
   }

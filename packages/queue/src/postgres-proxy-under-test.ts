@@ -7,7 +7,7 @@ export class PostgresProxy {
   readonly url: string;
   readonly #server: net.Server;
   readonly #pairs = new Set<[Socket, Socket]>();
-  #newOnes: 'passed' | 'refused' = 'passed';
+  #newOnes: 'passed' | 'refused' | 'swallowed' = 'passed';
   #answersUntilCut = Infinity;
   #everyAnswers = Infinity;
   cuts = 0;
@@ -36,8 +36,9 @@ export class PostgresProxy {
     this.#everyAnswers = this.#answersUntilCut = every;
   }
 
-  /** From now on nothing comes through the open connections, and nobody is told. */
-  swallow(): void {
+  /** From now on nothing comes through the open connections, or through `all` others either, and nobody is told. */
+  swallow(which: 'open' | 'all' = 'open'): void {
+    if (which === 'all') this.#newOnes = 'swallowed';
     for (const pair of this.#pairs) for (const socket of pair) socket.removeAllListeners('data').resume();
   }
 
@@ -63,9 +64,15 @@ export class PostgresProxy {
       client.destroy();
       return;
     }
+    if (this.#newOnes === 'swallowed') {
+      client.on('error', () => undefined).resume();
+      this.#pairs.add([client, client]);
+      return;
+    }
     const folder = target.searchParams.get('host');
     const port = target.searchParams.get('port') ?? target.port;
-    const server = folder === null ? net.connect(Number(port), target.hostname) : net.connect(`${folder}/.s.PGSQL.${port}`);
+    const server =
+      folder === null ? net.connect(Number(port), target.hostname) : net.connect(`${folder}/.s.PGSQL.${port}`);
     const pair: [Socket, Socket] = [client, server];
     this.#pairs.add(pair);
     client.on('data', (data) => server.write(data));

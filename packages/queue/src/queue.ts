@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { Pool, PoolClient } from 'pg';
+import { boundedPool } from './bounded-pool.ts';
 import { DatabaseSource } from './database-source.ts';
 import { DebouncedNotifier } from './debounced-notifier.ts';
 import { eventOf, type QueueEvent } from './events.ts';
@@ -27,6 +28,7 @@ import { Tally } from './tally.ts';
 import { TaskDesk } from './task-desk.ts';
 import type { TaskKind } from './task-kind.ts';
 import { UsageWriter } from './usage-writer.ts';
+import { within } from './within.ts';
 import { Worker } from './worker.ts';
 import type { Handler } from './attempt.ts';
 import { isPassing, messageOf } from './connection-errors.ts';
@@ -70,8 +72,9 @@ export class Queue extends TaskDesk {
     this.#pool = options.pool;
     this.#names = names;
     if (options.onEvent !== undefined) this.#listeners.add(options.onEvent);
-    this.#tally = new Tally(this.#pool, this.#names);
-    this.#usage = new UsageWriter(this.#pool, this.#names);
+    const bounded = boundedPool(this.#pool, 5);
+    this.#tally = new Tally(bounded, this.#names);
+    this.#usage = new UsageWriter(bounded, this.#names);
     this.#objects = options.objects ?? null;
     this.#broker = new Broker({
       pool: this.#pool,
@@ -110,7 +113,7 @@ export class Queue extends TaskDesk {
     this.#producer = new Producer({
       pool: this.#pool,
       names: this.#names,
-      notifier: new DebouncedNotifier(this.#pool, this.#names.channel),
+      notifier: new DebouncedNotifier(bounded, this.#names.channel),
       tally: this.#tally,
       objects: this.#objects,
       told: (news) => this.#source.told(news),
@@ -169,9 +172,9 @@ export class Queue extends TaskDesk {
     await this.#starting.catch(() => undefined);
     await this.#worker.stop(graceSeconds);
     this.#source.giveUp();
-    await this.#broker.stop();
-    await this.#tally.flush();
-    await this.#usage.flush();
+    // Counts and measurements that can't be written now are not worth waiting for.
+    const flushed = within(2, Promise.all([this.#tally.flush(), this.#usage.flush()]));
+    await Promise.all([flushed, this.#broker.stop()]);
     await this.#source.stop();
   }
 
