@@ -43,26 +43,29 @@ begin
     returning task.*;
 end $$;
 
--- Leases tasks of one line as a bundle. Only tasks that were never begun, wait under no unique name, are in no batch and keep no result; if
--- there is another one among the next, it returns nothing, and they are to be claimed one by one. "oldest" is the first bundle of the
--- line that is still open: ids of bundles grow in the order of their commits, since the lock is held until then. "tasks" is one flat JSON
--- array: id, lease, priority, position, losses allowed, seconds waited, traceparent and payload of the first task, then of the next.
+-- Leases the next tasks of one line as a bundle, up to the first that is to be claimed by itself: one that was begun before, waits under a
+-- unique name, is in a batch or keeps its result. "apart" is how many from there on are to be claimed one by one (null: there is none): a task
+-- that was begun before is alone, since it may take its process down. "oldest" is the first bundle of the line that is still open: ids of
+-- bundles grow in the order of their commits, since the lock is held until then. "tasks" is one flat JSON array: id, lease, priority,
+-- position, losses allowed, seconds waited, traceparent and payload of the first task, then of the next.
 create function claim_bundle(
   claimer uuid, line_kind text, line_lane text, from_priority integer, from_position bigint, to_priority integer, slots integer,
   oldest_bundle bigint
-) returns table (bundle_id bigint, oldest bigint, tasks text) language plpgsql set search_path from current as $$
+) returns table (bundle_id bigint, oldest bigint, tasks text, apart integer) language plpgsql set search_path from current as $$
 declare
   taken bigint[];
-  fit boolean;
+  fits boolean[];
+  fresh boolean[];
+  fit integer;
   made bigint;
 begin
   perform pg_advisory_xact_lock(line_key(line_kind, line_lane));
   if not exists (select from worker where worker.id = claimer and worker.gone_at is null) then
     return;
   end if;
-  select array_agg(next.id),
-    bool_and(next.attempts = 0 and next.waits_as is null and next.batch_id is null and next.keep_seconds = 0 and not next.cancelled)
-  into taken, fit
+  select array_agg(next.id), array_agg(next.attempts = 0),
+    array_agg(next.attempts = 0 and next.waits_as is null and next.batch_id is null and next.keep_seconds = 0 and not next.cancelled)
+  into taken, fresh, fits
   from (
     select candidate.id, candidate.attempts, candidate.waits_as, candidate.batch_id, candidate.keep_seconds, candidate.cancelled
     from task as candidate
@@ -75,15 +78,24 @@ begin
     order by candidate.priority, candidate.position
     limit slots
   ) as next;
-  if fit is not true then
+  if taken is null then
     return;
   end if;
+  fit := coalesce(array_position(fits, false) - 1, cardinality(taken));
+  apart := case when fit < cardinality(taken)
+    then greatest(1, coalesce(array_position(fresh, false, fit + 1) - 1, slots) - fit) end;
+  if fit = 0 then
+    return next;
+    return;
+  end if;
+  taken := taken[1:fit];
   insert into bundle (worker_id, kind, lane, task_ids) values (claimer, line_kind, line_lane, taken) returning bundle.id into made;
   -- One text for all: the client reads it several times faster than as many rows.
   return query
     select made, (select min(bundle.id) from bundle where bundle.kind = line_kind and bundle.lane = line_lane and bundle.id >= oldest_bundle),
       '[' || string_agg(concat_ws(',', task.id, task.lease + 1, task.priority, task.position, task.losses_allowed,
-        round(greatest(0, extract(epoch from clock_timestamp() - task.run_at)), 3), coalesce(to_json(task.trace)::text, 'null'), task.payload), ',') || ']'
+        round(greatest(0, extract(epoch from clock_timestamp() - task.run_at)), 3), coalesce(to_json(task.trace)::text, 'null'), task.payload), ',') || ']',
+      apart
     from task where task.id = any(taken);
 end $$;
 

@@ -5,7 +5,7 @@ import { LineCursor } from './line-cursor.ts';
 import { RateGate } from './rate-gate.ts';
 import type { Wanted } from './source.ts';
 import { claimFromKeys, type KeyLook, type KeysClaimed } from './statements/claim-keys.ts';
-import { claimBundle, claimFromLines, type LineWanted } from './statements/claim-line.ts';
+import { type BundleClaimed, claimBundle, claimFromLines, type LineWanted } from './statements/claim-line.ts';
 import type { Claimed } from './statements/claimed.ts';
 import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
 
@@ -13,6 +13,8 @@ import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.
 const SWEEP_SHARE = 50;
 /** Times of keys that are nearer together than this are waited for together. */
 const TOGETHER_MS = 5;
+
+const FEW = 64;
 
 export interface ClaimerOptions {
   db: Database & { transaction<T>(work: (db: Database) => Promise<T>): Promise<T> };
@@ -25,7 +27,11 @@ export interface ClaimerOptions {
 interface Line {
   line: LineCursor;
   /** No open bundle of it has a smaller id. */
-  bundles: { oldest: number };
+  bundles: {
+    oldest: number;
+    /** So many are looked at: few behind one that had to be claimed alone, since there may be many such. */
+    most: number;
+  };
   keys: KeyCursor;
 }
 
@@ -110,7 +116,11 @@ export class Claimer {
 
   #line({ kind, lane }: { kind: string; lane: string }): Line {
     const name = `${kind} ${lane}`;
-    const line = this.#lines.get(name) ?? { line: new LineCursor(), bundles: { oldest: 0 }, keys: new KeyCursor() };
+    const line = this.#lines.get(name) ?? {
+      line: new LineCursor(),
+      bundles: { oldest: 0, most: Infinity },
+      keys: new KeyCursor(),
+    };
     this.#lines.set(name, line);
     return line;
   }
@@ -127,24 +137,32 @@ export class Claimer {
       const { line, bundles } = this.#line(one);
       const place = line.next();
       if (place === null) continue;
-      const { kind, lane, limit } = one;
+      const { kind, lane } = one;
+      const limit = one.manner === 'bundle' ? Math.min(one.limit, bundles.most) : one.limit;
       const look = { line, wanted: { kind, lane, limit, ...place, oldestBundle: bundles.oldest } };
-      const together = one.manner === 'bundle' ? await this.#bundle(workerId, look, bundles) : [];
-      claimed.push(...together);
-      if (together.length === 0) singly.push(look);
+      if (one.manner === 'bundle') {
+        const { tasks, apart } = await this.#bundle(workerId, look, bundles);
+        claimed.push(...tasks);
+        if (tasks.length > 0 || apart === null) continue;
+        // One that may take its process down is not claimed in advance: others would be lost with it.
+        look.wanted.limit = apart === 1 ? Math.min(1, one.now ?? 1) : Math.min(limit, apart);
+      }
+      if (look.wanted.limit > 0) singly.push(look);
     }
     if (singly.length > 0) claimed.push(...(await this.#singly(workerId, singly)));
     return claimed;
   }
 
-  /** Nothing: there is nothing, or the next tasks are to be claimed one by one. */
-  async #bundle(workerId: string, { line, wanted }: Look, bundles: Line['bundles']): Promise<Claimed[]> {
+  async #bundle(workerId: string, { line, wanted }: Look, bundles: Line['bundles']): Promise<BundleClaimed> {
     const began = performance.now();
-    const { tasks, oldestBundle } = await claimBundle(this.#options.db, this.#options.names, workerId, wanted);
+    const got = await claimBundle(this.#options.db, this.#options.names, workerId, wanted);
     this.#sweepCost.ms = Math.max(this.#sweepCost.ms, performance.now() - began);
-    bundles.oldest = oldestBundle;
-    if (tasks.length > 0) line.claimed(wanted, tasks, wanted.limit);
-    return tasks;
+    bundles.oldest = got.oldestBundle;
+    bundles.most = got.apart === 1 && got.tasks.length === 0 ? FEW : Infinity;
+    const { tasks, apart } = got;
+    if (tasks.length > 0) line.claimed(wanted, tasks, apart === null ? wanted.limit : tasks.length);
+    else if (apart === null) line.claimed(wanted, [], wanted.limit);
+    return got;
   }
 
   async #singly(workerId: string, looks: readonly Look[]): Promise<Claimed[]> {

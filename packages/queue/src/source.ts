@@ -12,6 +12,8 @@ export interface Wanted {
   limit: number;
   /** `bundle`: tasks are so short that many are to be leased together. Default `singly`. */
   manner?: 'singly' | 'bundle';
+  /** Of the limit so many could begin at once; the rest is claimed in advance. Default: all. */
+  now?: number;
   /** How many tasks of one key may run at once; null: any number. */
   keyConcurrency: number | null;
   rate: Rate | null;

@@ -215,10 +215,12 @@ function nameOf(kind: string, lane: string): string {
 
 function wantedBy({ kind, lane, concurrency, running, buffer }: Slots): Wanted {
   const ahead = buffer.wants();
+  const now = Math.max(0, concurrency - running - buffer.size);
   return {
     kind: kind.name,
     lane,
-    limit: Math.max(0, concurrency - running - buffer.size) + ahead,
+    limit: now + ahead,
+    now,
     manner: ahead >= BUNDLE ? 'bundle' : 'singly',
     keyConcurrency: kind.keyConcurrency,
     rate: kind.rate,

@@ -141,7 +141,12 @@ export function notBundled(names: Names, task: string, ofBundle: string): string
   return `${task}.id not in (select unnest(bundle.task_ids) from ${names.bundle} as bundle where ${ofBundle})`;
 }
 
-/** A relation of those tasks. */
+/** The state of a task, of whose row it needs `id` and `state`: one that is leased with a bundle runs, whatever its row says. */
+export function stateOf(names: Names): string {
+  return `case when state = 'ready' and id in (select unnest(task_ids) from ${names.bundle}) then 'running' else state end`;
+}
+
+/** A relation of the tasks that are leased with bundles. */
 export function bundled(names: Names): string {
   return `(select task.id, task.kind, task.lane from ${names.bundle} as bundle cross join lateral unnest(bundle.task_ids) as member (id)
     join ${names.task} as task on task.id = member.id and task.worker_id is null)`;

@@ -52,9 +52,11 @@ function nameOf({ kind, lane }: LineWanted): string {
   return `${kind} ${lane}`;
 }
 
-/** What a claim of a bundle got; `tasks` is empty when there is nothing, or when the next tasks are to be claimed one by one. */
+/** What a claim of a bundle got. */
 export interface BundleClaimed {
   tasks: Claimed[];
+  /** So many tasks behind them are to be claimed one by one; null: there is none. */
+  apart: number | null;
   oldestBundle: number;
 }
 
@@ -77,9 +79,11 @@ export async function claimBundle(
     oldestBundle,
   ]);
   const { tasks, bundle_id: bundle, oldest } = rows[0] ?? {};
-  if (typeof tasks !== 'string') return { tasks: [], oldestBundle };
+  const apart = typeof rows[0]?.['apart'] === 'number' ? rows[0]['apart'] : null;
+  if (typeof tasks !== 'string') return { tasks: [], apart, oldestBundle };
   return {
     tasks: bundledFrom(tasks, { kind, lane }, { id: String(bundle), worker: workerId }),
+    apart,
     oldestBundle: Number(oldest),
   };
 }

@@ -1,3 +1,4 @@
+import { stateOf } from './bundle.ts';
 import { type Database, type Names } from './names.ts';
 
 export interface KindCounts {
@@ -12,7 +13,7 @@ export interface KindCounts {
 /** How many tasks of each kind there are in each state, counted one by one; kinds without any are not named. */
 export async function countTasks(db: Database, names: Names): Promise<Record<string, KindCounts>> {
   const { rows } = await db.query(
-    `select kind, case when state = 'ready' and id in (select unnest(task_ids) from ${names.bundle}) then 'running' else state end as state, count(*)::int as number
+    `select kind, ${stateOf(names)} as state, count(*)::int as number
      from ${names.task} group by 1, 2
      union all select kind, 'dead', count(*)::int from ${names.dead} group by kind`,
   );

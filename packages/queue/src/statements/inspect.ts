@@ -1,3 +1,4 @@
+import { stateOf } from './bundle.ts';
 import type { DeathCause } from './bury.ts';
 import type { Lane } from './lane.ts';
 import type { Database, Names } from './names.ts';
@@ -113,7 +114,7 @@ function sources(names: Names): { table: string; states: readonly TaskState[]; c
     {
       table: names.task,
       states: ['scheduled', 'blocked', 'ready', 'running'],
-      columns: `${shared}, state, ${counters}, progress, batch_id::text as "batchId", ${none('json', 'result', 'output')},
+      columns: `${shared}, ${stateOf(names)} as state, ${counters}, progress, batch_id::text as "batchId", ${none('json', 'result', 'output')},
         ${none('text', 'cause', 'error')}, run_at as "runAt", ${none('timestamptz', 'endedAt')}`,
     },
     {

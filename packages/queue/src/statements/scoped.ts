@@ -1,3 +1,4 @@
+import { stateOf } from './bundle.ts';
 import { claimedColumns, type Claimed, claimedFrom } from './claimed.ts';
 import type { Lane } from './lane.ts';
 import type { Database, Names } from './names.ts';
@@ -36,8 +37,7 @@ export type TaskState = 'scheduled' | 'blocked' | 'ready' | 'running' | 'done' |
 function viewOf(names: Names, condition: string): string {
   const common = `id, kind, lane, key, attempts`;
   return `select ${common},
-       case when state = 'ready' and exists (select from ${names.bundle} as bundle where bundle.kind = task.kind and bundle.lane = task.lane and task.id = any(bundle.task_ids))
-         then 'running' else state end as state,
+       ${stateOf(names)} as state,
        progress, null::json as result, null::json as output, null as error, history, created_at as "createdAt", null::timestamptz as "endedAt"
      from ${names.task} as task where starts_with(kind, $1) and ${condition}
      union all
