@@ -162,6 +162,33 @@ test('while PostgreSQL is away, short tasks that ended are held up to a bound, a
   expect(of('failed')).toEqual([]);
 });
 
+test('tasks are claimed while no end can be written: the next ones wait when 4000 ends do', async () => {
+  const { pool, url, direct, idle } = await proxied();
+  const { queue, of } = await queueOn(url, 60);
+  await pool.query(`
+    create function wait() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock_shared(1); return null; end $$;
+    create trigger wait before delete on slipway_queue.task for each statement execute function wait()`);
+  const count = 20_000;
+  let ran = 0;
+  queue.work(note, async () => void (ran += 1), { concurrency: 50 });
+  await direct.enqueueMany(
+    note,
+    numbers(count).map((n) => ({ payload: { n } })),
+  );
+  const gate = await pool.connect();
+  await gate.query('select pg_advisory_lock(1)');
+  await queue.start();
+  await waitFor(() => ran > 3_000, { what: 'many tasks to run', seconds: 20 });
+  await waitUntilStill(() => ran, { what: 'handlers', milliseconds: 1_000 });
+  expect(of('done')).toEqual([]);
+  expect(ran).toBeGreaterThan(4_000);
+  expect(ran).toBeLessThanOrEqual(4_000 + 50);
+  await gate.query('select pg_advisory_unlock(1)');
+  gate.release();
+  await idle();
+  expect(of('done')).toHaveLength(count);
+});
+
 test('a primary that became read-only is waited for, and no end is lost', async () => {
   const postgres = await ownPostgres();
   const pool = connectPool(postgres.url);
