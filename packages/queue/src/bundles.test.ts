@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { ownPostgres, startProcess, temporaryFolder, testDatabase, waitFor } from '@slipway/testing';
@@ -7,6 +8,12 @@ import { connectPool, Queue, type QueueEvent } from './index.ts';
 import { PostgresProxy } from './postgres-proxy-under-test.ts';
 import { readSignals } from './scaling/index.ts';
 import { doShort, short } from './short-worker-under-test.ts';
+import { markGone } from './statements/beat.ts';
+import { finishBundled, rescueBundles, takeOut } from './statements/bundle.ts';
+import { cancelTask } from './statements/cancel.ts';
+import { claimBundle, claimFromLines } from './statements/claim-line.ts';
+import type { Claimed } from './statements/claimed.ts';
+import { namesIn } from './statements/names.ts';
 
 /** Short tasks, which are leased many at a time. At the end of each test nothing is left: no task, no bundle. */
 
@@ -117,6 +124,73 @@ test.for([1, 3])(
     for (const child of children) expect(child.output()).not.toMatch(/"event":"(failed|late|dead|rescued)"/);
   },
 );
+
+test('who claims or cancels while a bundle is being claimed waits for it, and sees it', async () => {
+  const { pool, add } = await setup();
+  const names = namesIn('slipway_queue');
+  const [one, other] = [randomUUID(), randomUUID()];
+  await pool.query(`insert into ${names.worker} (id) values ($1), ($2)`, [one, other]);
+  const ids = await add(10);
+  const line = { kind: 'short', lane: 'normal', priority: 0, position: 0, upToPriority: 0 } as const;
+  const client = await pool.connect();
+  await client.query('begin');
+  const { tasks, apart } = await claimBundle(client, names, one, { ...line, limit: 5 });
+  expect({ ids: tasks.map(({ id }) => id), apart }).toEqual({ ids: ids.slice(0, 5), apart: null });
+  const single = claimFromLines(pool, names, other, [{ ...line, limit: 3 }]);
+  const bundle = claimBundle(pool, names, other, { ...line, limit: 2 });
+  const cancelled = cancelTask(pool, names, String(ids[0]));
+  const waiting = `select from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())`;
+  await waitFor(async () => (await pool.query(waiting)).rowCount === 3, { what: 'the three to wait' });
+  await client.query('commit');
+  client.release();
+  const claimed = [...(await single), ...(await bundle).tasks].map(({ id }) => id);
+  expect(claimed.toSorted()).toEqual(ids.slice(5).toSorted());
+  expect(await cancelled).toBe(true);
+  const row = async (id: string | undefined) =>
+    (
+      await pool.query(
+        `select state, worker_id as holder, lease::int, attempts, losses, cancelled from ${names.task} where id = $1`,
+        [id],
+      )
+    ).rows[0];
+  const first = tasks[0];
+  expect(await row(ids[0])).toEqual({
+    state: 'running',
+    holder: one,
+    lease: 1,
+    attempts: 1,
+    losses: 0,
+    cancelled: true,
+  });
+  // Under the lease it was claimed with; a smaller one does not count, nor does one of a bundle that is gone.
+  const end = (task: Claimed | undefined, lease = 0) =>
+    finishBundled(
+      pool,
+      names,
+      [{ id: String(task?.id), lease: String(Number(task?.lease) + lease), worker: one, bundle: String(task?.bundle) }],
+      [],
+      'first',
+    );
+  expect([...(await end(first, -1)).values()]).toEqual(['late']);
+  expect([...(await end(first)).values()]).toEqual(['done']);
+  await markGone(pool, names, [one]);
+  expect(await rescueBundles(pool, names)).toBe(4);
+  expect([...(await end(tasks[1])).values()]).toEqual(['late']);
+  await takeOut(pool, names, [{ id: String(tasks[1]?.id), lease: '1', worker: one, bundle: String(tasks[1]?.bundle) }]);
+  expect(await row(ids[1])).toEqual({
+    state: 'ready',
+    holder: null,
+    lease: 1,
+    attempts: 1,
+    losses: 0,
+    cancelled: false,
+  });
+  // Begun before: alone, and never in a bundle again.
+  expect(await claimBundle(pool, names, other, { ...line, limit: 10 })).toMatchObject({ tasks: [], apart: 1 });
+  // A version that knows of no bundles deletes the row of a worker that is gone: no task stays behind.
+  await pool.query(`delete from ${names.worker} where id = $1`, [other]);
+  expect((await pool.query(`select from ${names.bundle}`)).rowCount).toBe(0);
+});
 
 test('a worker that holds a bundle is killed: what had not begun is not counted as lost, and is claimed one by one', async () => {
   const { pool, full, worker, idle, allClosed, made, attempts, release } = await setup();

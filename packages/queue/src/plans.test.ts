@@ -1,9 +1,11 @@
 import { testDatabase } from '@slipway/testing';
 import type { Pool } from 'pg';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { connectPool, Queue } from './index.ts';
 import { claimFromKeys } from './statements/claim-keys.ts';
-import { claimFromLines } from './statements/claim-line.ts';
+import { settings } from './prepared.ts';
+import { finishBundled, takeOut } from './statements/bundle.ts';
+import { claimBundle, claimFromLines } from './statements/claim-line.ts';
 import { countBacklog } from './statements/backlog.ts';
 import { finishTasks } from './statements/finish.ts';
 import { type Database, namesIn } from './statements/names.ts';
@@ -136,5 +138,85 @@ test(
       expect(backlog?.ready).toBeLessThan(1_100_000);
     }
     console.log(`backlog of a million tasks: ${times.toSorted((a, b) => a - b)[2]?.toFixed(0)} ms`);
+  },
+);
+
+/** On a connection with the settings of the queue's own: the pages that each statement read, those within functions as well. */
+async function paging(pool: Pool): Promise<{ db: Database; pages: () => Promise<number> }> {
+  const client = await pool.connect();
+  onTestFinished(() => client.release(true));
+  await client.query(settings(60_000));
+  let read = 0;
+  const db: Database = {
+    query: async (text, values) => {
+      const { rows } = await client.query<{ 'QUERY PLAN': { Plan: Record<string, unknown> }[] }>(
+        `explain (analyze, buffers, format json) ${text}`,
+        values,
+      );
+      const plan = rows[0]?.['QUERY PLAN'][0]?.Plan ?? {};
+      read = Number(plan['Shared Hit Blocks']) + Number(plan['Shared Read Blocks']);
+      return { rows: [], rowCount: 0 };
+    },
+  };
+  return { db, pages: async () => read };
+}
+
+test(
+  'claims and ends of bundles read only what they take, whatever died before them while a transaction keeps it',
+  { timeout: 120_000 },
+  async () => {
+    const pool = await setup();
+    const holder = await pool.connect();
+    onTestFinished(() => holder.release(true));
+    await holder.query('begin isolation level repeatable read');
+    await holder.query('select 1');
+    // Never analysed since. 200,000 tasks and 5,000 bundles that are done, and kept for the holder; then 20,000 that wait.
+    await insert(pool, 200_000, 'ready', 'none');
+    await pool.query(`delete from ${names.task}`);
+    await pool.query(
+      `insert into ${names.bundle} (worker_id, kind, lane, task_ids)
+       select $1, 'note', 'normal', array(select n + m from generate_series(1, 1000) as m) from generate_series(1, 5000) as n`,
+      [worker],
+    );
+    await pool.query(`delete from ${names.bundle}`);
+    await insert(pool, many, 'ready', 'none');
+    const line = { kind: 'note', lane: 'normal', priority: 0, upToPriority: 0 } as const;
+    // Where a process is that has claimed since the beginning.
+    const { rows } = await pool.query<{ position: string; bundle: string }>(
+      `select (select min(position) from ${names.task}) as position, (select last_value from slipway_queue.bundle_id_seq) as bundle`,
+    );
+    const position = Number(rows[0]?.position);
+    const oldestBundle = Number(rows[0]?.bundle);
+    const bundles: Awaited<ReturnType<typeof claimBundle>>[] = [];
+    for (let n = 0; n < 5; n++)
+      bundles.push(await claimBundle(pool, names, worker, { ...line, position, limit: 1_000, oldestBundle }));
+    expect(bundles.map(({ tasks }) => tasks.length)).toEqual([1_000, 1_000, 1_000, 1_000, 1_000]);
+
+    const { db, pages } = await paging(pool);
+    const from = { ...line, position, oldestBundle };
+    await claimBundle(db, names, worker, { ...from, limit: 1_000 });
+    const bundle = await pages();
+    await claimFromLines(db, names, worker, [{ ...from, limit: 20 }]);
+    const singly = await pages();
+    await claimFromLines(db, names, worker, [{ ...from, limit: 20, oldestBundle: 0 }]);
+    const unknowing = await pages();
+    const ended = (bundles[0]?.tasks ?? []).map(({ id, lease }) => ({
+      id,
+      lease,
+      worker,
+      bundle: bundles[0]?.tasks[0]?.bundle ?? '',
+    }));
+    await takeOut(db, names, ended.slice(0, 20));
+    const out = await pages();
+    await finishBundled(db, names, ended.slice(20), [], 'first');
+    const finish = await pages();
+    console.log(
+      `pages: claim of 1,000 in a bundle ${bundle}, of 20 singly ${singly} (by one who never claimed a bundle: ${unknowing}), 20 taken out ${out}, end of 980 ${finish}`,
+    );
+    // They look at the 5,000 that are leased, which lie together, and at none of the dead.
+    expect(bundle).toBeLessThan(1_000);
+    expect(singly).toBeLessThan(1_000);
+    expect(out).toBeLessThan(1_000);
+    expect(finish).toBeLessThan(980 * 12);
   },
 );
