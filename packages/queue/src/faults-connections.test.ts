@@ -64,6 +64,24 @@ test('answers that get lost after the commit: claims are not lost, ends are not 
   expect(new Set(told).size).toBe(told.length);
 });
 
+test('a task whose claim was carried out and whose answer got lost goes back, though its process lives', async () => {
+  const { direct, proxy, idle } = await proxied();
+  const { queue, of } = await queueOn(proxy.url, 6);
+  const seen: number[] = [];
+  queue.work(note, async ({ n }) => void seen.push(n));
+  await queue.start();
+  await waitUntilStill(() => of('connected').length, { what: 'the start' });
+  proxy.loseAnswers(2); // the first is the notification
+  await direct.enqueue(note, { n: 1 });
+  await waitFor(() => proxy.cuts > 0, { what: 'the lost answer' });
+  expect((await direct.counts())['note']).toMatchObject({ running: 1, ready: 0 });
+  expect(seen).toEqual([]);
+  proxy.pass();
+  await idle();
+  expect(seen).toEqual([1]);
+  expect(of('rescued')).toEqual([]);
+});
+
 test('connections that swallow everything are noticed, and what ended meanwhile is written', async () => {
   const { direct, proxy, idle } = await proxied();
   const { queue, of } = await queueOn(proxy.url, 3);
@@ -176,6 +194,7 @@ test('tasks are claimed while no end can be written: the next ones wait when 400
     numbers(count).map((n) => ({ payload: { n } })),
   );
   const gate = await pool.connect();
+  onTestFinished(() => gate.release(true));
   await gate.query('select pg_advisory_lock(1)');
   await queue.start();
   await waitFor(() => ran > 3_000, { what: 'many tasks to run', seconds: 20 });
@@ -184,7 +203,6 @@ test('tasks are claimed while no end can be written: the next ones wait when 400
   expect(ran).toBeGreaterThan(4_000);
   expect(ran).toBeLessThanOrEqual(4_000 + 50);
   await gate.query('select pg_advisory_unlock(1)');
-  gate.release();
   await idle();
   expect(of('done')).toHaveLength(count);
 });

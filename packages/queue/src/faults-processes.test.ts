@@ -97,6 +97,7 @@ test.for(['killed', 'stopped'] as const)(
     else {
       first.signal('SIGTERM');
       await first.exited;
+      expect((await pool.query('select from slipway_queue.bundle')).rowCount).toBe(0);
       // As if they had never been claimed, but for the two that had begun.
       const { rows } = await pool.query(
         `select state, attempts, interruptions, losses, count(*)::int as tasks from slipway_queue.task group by 1, 2, 3, 4 order by 2`,
