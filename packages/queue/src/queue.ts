@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { Pool, PoolClient } from 'pg';
 import { boundedPool } from './bounded-pool.ts';
+import { collectObjects } from './collect-objects.ts';
 import { DatabaseSource } from './database-source.ts';
 import { DebouncedNotifier } from './debounced-notifier.ts';
 import { eventOf, type QueueEvent } from './events.ts';
@@ -15,7 +16,7 @@ import type {
   TaskOptions,
   WorkOptions,
 } from './queue-options.ts';
-import { type ObjectStore, openPayload } from './objects/index.ts';
+import { type Garbage, type ObjectStore, openPayload } from './objects/index.ts';
 import { Broker } from './remote/broker.ts';
 import type { Settlement } from './running-task.ts';
 import { type AttemptSample, readSamples } from './sizing/index.ts';
@@ -256,6 +257,18 @@ export class Queue extends TaskDesk {
   async usage(kind: string, { newest = 5_000 }: { newest?: number } = {}): Promise<AttemptSample[]> {
     await this.#usage.flush();
     return (await readSamples(this.#pool, this.#names.schema, kind, { after: null, limit: newest })).samples;
+  }
+
+  /**
+   * Deletes what no task needs any more from the object store, which must be this queue's alone. Any process may do it; once a day is enough.
+   *
+   * @param options.olderThanSeconds What is younger stays: see {@link collectGarbage}. At least 7200, by default a day.
+   * @throws {ObjectStoreDown} in the middle; the next call goes on. @throws {Error} when the queue has no object store.
+   */
+  async collectObjects({ olderThanSeconds = 86_400 }: { olderThanSeconds?: number } = {}): Promise<Garbage> {
+    if (this.#objects === null)
+      throw new Error("This queue has no object store to collect from. Open it with 'objects'.");
+    return collectObjects(this.#pool, this.#names, this.#objects, { olderThanSeconds, now: Date.now() });
   }
 
   /** What serves workers that don't reach PostgreSQL: see {@link tasksApi}. It is started when it is first needed, and stopped with the queue. */

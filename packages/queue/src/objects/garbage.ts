@@ -7,7 +7,7 @@ const BATCH = 500;
 const YOUNGEST_SECONDS = 2 * 3_600;
 
 export interface GarbageOptions {
-  /** `payload/` or `output/`. */
+  /** `payload/`, `input/` or `output/`. */
   prefix: string;
   /**
    * What is younger is left alone, whatever refers to it. Longer than any transaction that enqueues and any attempt that uploads:
