@@ -19,6 +19,7 @@ import { Changes } from './events/changes.ts';
 import { sweepArtifacts } from './releases/collect.ts';
 import { resumeOpenWork } from './resume.ts';
 import { registerWork } from './work.ts';
+import { scheduleCollection } from './workers/collect-objects.ts';
 import { DeadTasks } from './workers/dead-tasks.ts';
 import { QueueKinds } from './workers/queue-kinds.ts';
 import { openQueueAccess, tellWhereWeAnswer } from './workers/queue-access.ts';
@@ -161,6 +162,7 @@ export class Server {
     registerWork(context);
     await queue.start();
     this.#releasers.push(() => queue.stop());
+    await scheduleCollection(context);
     const scaler = new Scaler(context);
     await scaler.start();
     this.#releasers.push(() => scaler.stop());

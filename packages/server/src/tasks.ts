@@ -58,6 +58,9 @@ export const scheduledJobTask = taskKind({
   losses,
 });
 
+/** Deletes payloads and files of tasks of apps that no task needs. */
+export const collectObjectsTask = taskKind({ name: 'collect-objects', payload: z.object({}), losses });
+
 /** Tasks that change one environment run one at a time, in order. */
 function environmentKey(environmentId: string): string {
   return `environment:${environmentId}`;

@@ -9,9 +9,11 @@ import { expireEnvironment, removeEnvironment } from './environments/remove.ts';
 import { runScheduledJob, scheduleJobs } from './jobs/schedules.ts';
 import { collectArtifacts } from './releases/collect.ts';
 import { advanceRollout, failRollout } from './rollouts/rollout.ts';
+import { collectTaskObjects } from './workers/collect-objects.ts';
 import { scaleWorker } from './workers/scale.ts';
 import {
   checkTask,
+  collectObjectsTask,
   collectTask,
   expireTask,
   maintainTask,
@@ -84,6 +86,7 @@ export function registerWork(context: Context): void {
   work(scheduleTask, (payload) => scheduleJobs(context, payload), light);
   work(scheduledJobTask, (payload, attempt) => runScheduledJob(context, payload, attempt), light);
   work(scaleTask, (payload) => scaleWorker(context, payload), light);
+  work(collectObjectsTask, () => collectTaskObjects(context), light);
   work(collectTask, (payload) => collectArtifacts(context, payload), light);
 }
 

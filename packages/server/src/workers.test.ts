@@ -1,4 +1,4 @@
-import { cp, readdir, readFile } from 'node:fs/promises';
+import { access, cp, readdir, readFile, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { waitFor } from '@slipway/testing';
@@ -259,6 +259,39 @@ test('a scheduled job runs at its time, with the release that serves, and tells 
   });
   expect(failed.message).toMatch(/^staging: the scheduled job report failed after .* exit code 3/);
   expect(failed.data).toMatchObject({ job: 'report', lastLines: [expect.stringMatching(/^report of \d+$/)] });
+});
+
+test('every night, files that no task needs are deleted; those of a task that waits stay', async () => {
+  const slipway = await deployed(`workers:\n  thumbnails: { run: 'true' }\n`);
+  const app = await queueOf(slipway);
+  const upload = async (name: string): Promise<{ key: string; file: string }> => {
+    const headers = { authorization: `Bearer ${app.token}` };
+    const response = await fetch(`${app.url}/files/${name}`, { method: 'PUT', headers, body: 'a file' });
+    const { key } = (await response.json()) as { key: string };
+    return { key, file: path.join(slipway.home, 'data', 'objects', key) };
+  };
+  const [named, orphan, young] = await Promise.all(['named', 'orphan', 'young'].map(upload));
+  if (!named || !orphan || !young) throw new Error('nothing was uploaded');
+  const task = { payload: 1, delaySeconds: 5_000, files: [{ name: 'named', key: named.key }] };
+  expect((await call(app, 'POST', '/tasks/thumbnails', task)).status).toBe(201);
+  const old = Date.now() / 1000 - 2 * 86_400;
+  for (const { file } of [named, orphan]) await utimes(file, old, old);
+  const [schedule] =
+    await slipway.query(`update slipway_queue.cron set next_at = clock_timestamp() where name = 'collect-objects'
+    returning kind, schedule, timezone`);
+  expect(schedule).toEqual({ kind: 'collect-objects', schedule: '17 3 * * *', timezone: 'UTC' });
+  await slipway.query(`notify slipway_queue_task, 'cron 0'`);
+  const there = async ({ file }: { file: string }): Promise<boolean> =>
+    await access(file).then(
+      () => true,
+      () => false,
+    );
+  await waitFor(async () => !(await there(orphan)), { what: 'the orphan to be deleted', seconds: 20 });
+  await waitFor(() => slipway.server?.output().includes('any more were deleted: 1 (1 MiB)'), {
+    what: 'the log',
+    seconds: 5,
+  });
+  expect([await there(named), await there(young)]).toEqual([true, true]);
 });
 
 test('people see, add, cancel and retry tasks, and hear what happens to them', async () => {
