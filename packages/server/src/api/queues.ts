@@ -171,7 +171,7 @@ async function sizeTarget(context: Context, { queues, worker, queue }: FoundQueu
   return { environment, worker, queue, declared };
 }
 
-function viewProposal({ proposal, present }: Proposed): ApiSizeProposal {
+function viewProposal({ proposal, present, obstacle }: Proposed): ApiSizeProposal {
   const lines = proposal.verdict === 'not yet' ? [proposal.reason] : proposal.reading;
-  return { proposal: { ...proposal }, present, lines };
+  return { proposal: { ...proposal }, present, lines: obstacle === null ? lines : [...lines, obstacle] };
 }

@@ -17,7 +17,7 @@ import { appendEvent } from '../events/append.ts';
 import { planAgain } from '../rollouts/plan.ts';
 import { declaredSize, sizeOf } from './planned-workers.ts';
 import { tasksSchema } from './queue-name.ts';
-import type { ScaleTarget } from './scale.ts';
+import type { ScaleTarget } from './scale-target.ts';
 
 /** The worker's declaration is there. */
 export interface SizeTarget extends ScaleTarget {
@@ -54,33 +54,36 @@ export async function followMeasurements(context: Context, target: SizeTarget): 
 }
 
 /**
- * Sizes that slipway.yaml declares anew count more than what was decided before.
- *
- * @returns whether decided ones were dropped.
+ * Sizes that slipway.yaml declares anew count more than what was decided before, and than what was measured before: with `sizes: auto`
+ * they stay until enough new attempts were measured.
  */
-export async function dropOutdated(context: Context, target: SizeTarget): Promise<'dropped' | 'kept'> {
+export async function dropOutdated(context: Context, target: SizeTarget): Promise<void> {
+  const { environment, worker, queue } = target;
   const known = await readRow(context, target);
-  if (!known || isDeepStrictEqual(known.declared, declaredSizes(target.declared))) return 'kept';
+  const declared = declaredSizes(target.declared);
+  if (!known || isDeepStrictEqual(known.declared, declared)) return;
+  const { newest } = await readSamples(context.pool, tasksSchema, queue, { after: null, limit: 1 });
   await transaction(context.pool, async (client) => {
-    await setSizes(client, tasksSchema, target.queue, null);
-    await client.query(`delete from worker_size where environment_id = $1 and worker = $2`, [
-      target.environment.id,
-      target.worker,
-    ]);
+    await setSizes(client, tasksSchema, queue, null);
+    await client.query(
+      `update worker_size set sample = $3, declared = $4, changed_at = now() where environment_id = $1 and worker = $2`,
+      [environment.id, worker, newest, declared],
+    );
     await appendEvent(client, {
       kind: 'worker.resized',
-      appId: target.environment.appId,
-      environmentId: target.environment.id,
-      message: `${target.environment.name}: ${target.worker} has the sizes that slipway.yaml declares now.`,
-      data: { worker: target.worker, sizes: declaredSizes(target.declared) },
+      appId: environment.appId,
+      environmentId: environment.id,
+      message: `${environment.name}: ${worker} has the sizes that slipway.yaml declares now.`,
+      data: { worker, sizes: declared },
     });
   });
-  return 'dropped';
 }
 
 export interface Proposed {
   proposal: NotYet | SizeProposal;
   present: LaneSizes;
+  /** Why the proposal can't be put in force as it is, for people; null: it can. */
+  obstacle: string | null;
 }
 
 /** What the measurements of a worker's attempts propose. */
@@ -91,7 +94,7 @@ export async function proposeFor(context: Context, target: SizeTarget): Promise<
 /**
  * Puts the proposed sizes in force: the runners start again with them, after the tasks they have.
  *
- * @throws {SlipwayError} `conflict` when there is no proposal yet.
+ * @throws {SlipwayError} `conflict` when there is no proposal yet, or it sends tasks to a fallback lane that the worker does not have.
  */
 export async function applyProposal(context: Context, target: SizeTarget, actor: string): Promise<Proposed> {
   const measured = await measure(context, target, null);
@@ -100,9 +103,13 @@ export async function applyProposal(context: Context, target: SizeTarget, actor:
     throw new SlipwayError('conflict', `There is no proposal for ${target.queue} yet. ${proposal.reason}`, {
       hint: `Nothing was changed. slipway queue size ${target.queue} tells when there is one.`,
     });
+  if (measured.obstacle !== null)
+    throw new SlipwayError('conflict', measured.obstacle, {
+      hint: `Nothing was changed. Declare fallback: {} for ${target.worker} in slipway.yaml, deploy that, and ask again.`,
+    });
   const reason = proposal.reading.at(-1) ?? '';
   await apply(context, target, { ...measured, sizes: proposal.sizes, reason, actor });
-  return { proposal, present: proposal.sizes };
+  return { proposal, present: proposal.sizes, obstacle: null };
 }
 
 interface Measured extends Proposed {
@@ -121,7 +128,14 @@ async function measure(context: Context, target: SizeTarget, after: string | nul
   };
   const read = await readSamples(context.pool, tasksSchema, queue, { after });
   const ceiling = { cpu: availableParallelism(), memoryBytes: totalmem() };
-  return { ...read, present, ceiling, proposal: proposeSizes(read.samples, { present, ceiling }) };
+  const proposal = proposeSizes(read.samples, { present, ceiling });
+  return { ...read, present, ceiling, proposal, obstacle: obstacleOf(target, proposal) };
+}
+
+function obstacleOf({ worker, declared }: SizeTarget, proposal: NotYet | SizeProposal): string | null {
+  if (declared.fallback !== null || proposal.verdict !== 'split') return null;
+  const share = Number((proposal.fallbackShare * 100).toFixed(1));
+  return `${worker} has no fallback lane, and with these sizes ${share} % of its tasks need one: they would die.`;
 }
 
 async function apply(
