@@ -19,7 +19,11 @@ export const slipway: Contender = {
     const queue = new Queue({ pool });
     return {
       add: async (payload) => void (await queue.enqueue(kind, payload)),
-      addMany: async (payloads) => void (await queue.enqueueMany(kind, payloads.map((payload) => ({ payload })))),
+      addMany: async (payloads) =>
+        void (await queue.enqueueMany(
+          kind,
+          payloads.map((payload) => ({ payload })),
+        )),
       close: () => pool.end(),
     };
   },

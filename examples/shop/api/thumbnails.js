@@ -4,11 +4,10 @@ const { SLIPWAY_QUEUE_URL: url, SLIPWAY_QUEUE_TOKEN: token } = process.env;
 /** Whether there is a worker to ask: not without Slipway. */
 export const available = url !== undefined;
 
-async function ask(method, path, body) {
+async function ask(path, request = {}) {
   return await fetch(`${url}${path}`, {
-    method,
+    ...request,
     headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
-    body: body && JSON.stringify(body),
     signal: AbortSignal.timeout(5000),
   });
 }
@@ -16,7 +15,10 @@ async function ask(method, path, body) {
 /** Asks the worker for the thumbnail of a product. @returns the id of the task. */
 export async function request(product) {
   // While a task with this name waits, asking again finds it instead of adding another.
-  const response = await ask('POST', '/tasks/thumbnails', { payload: { product }, unique: product });
+  const response = await ask('/tasks/thumbnails', {
+    method: 'POST',
+    body: JSON.stringify({ payload: { product }, unique: product }),
+  });
   if (!response.ok) throw new Error(`the queue answered ${response.status}`);
   const { ids } = await response.json();
   return ids[0];
@@ -24,11 +26,11 @@ export async function request(product) {
 
 /** @returns how a task stands, with the picture once it is done; null: there is no such task. */
 export async function look(id) {
-  const response = await ask('GET', `/tasks/${encodeURIComponent(id)}`);
+  const response = await ask(`/tasks/${encodeURIComponent(id)}`);
   if (response.status === 404) return null;
   if (!response.ok) throw new Error(`the queue answered ${response.status}`);
   const { state, output, error } = await response.json();
   const file = output?.files.find(({ name }) => name.endsWith('.svg'));
-  const svg = state === 'done' && file ? await (await ask('GET', `/files/${file.key}`)).text() : null;
+  const svg = state === 'done' && file ? await (await ask(`/files/${file.key}`)).text() : null;
   return { state, error, svg };
 }

@@ -121,7 +121,7 @@ test.for<[Bug, number]>([
   ['suspects are forgotten', 2],
 ])('the explorer finds tasks that are stuck when %s', { timeout: 300_000 }, ([bug, faults]) => {
   expect(explore(faults, bug, 1).stuck).not.toBeNull();
-    expect(explore(faults, 'none', 1).stuck).toBeNull();
+  expect(explore(faults, 'none', 1).stuck).toBeNull();
 });
 
 test('every statement does on PostgreSQL what the machine says', { timeout: 120_000 }, async () => {
@@ -233,7 +233,12 @@ class Case {
         return;
       }
       case 'finish':
-        await finishTasks(db, names, [{ ...held, worker: this.#holder, result: null, output: null, effects: 'none' }], 'first');
+        await finishTasks(
+          db,
+          names,
+          [{ ...held, worker: this.#holder, result: null, output: null, effects: 'none' }],
+          'first',
+        );
         return;
       case 'release': {
         const { counts, lane, due } = action;

@@ -1,9 +1,10 @@
 import type { App, Worker } from '@slipway/app';
 import { taskKind, type TaskKind } from '@slipway/queue';
+import type { Pool } from 'pg';
 import { z } from 'zod';
-import type { Context } from '../context.ts';
 import { environmentTable, type EnvironmentRow } from '../database/records.ts';
 import { row, rows } from '../database/sql.ts';
+import type { Changes } from '../events/changes.ts';
 import { queueName } from './queue-name.ts';
 
 /** The queues of one environment, as the releases in its plan declare them. */
@@ -24,11 +25,11 @@ const anything = z.json();
  * announced, and forgotten here.
  */
 export class QueueKinds {
-  readonly #context: Pick<Context, 'pool' | 'changes'>;
+  readonly #context: { pool: Pool; changes: Changes };
   readonly #known = new Map<string, Promise<EnvironmentQueues | null>>();
   #off: (() => void)[] = [];
 
-  constructor(context: Pick<Context, 'pool' | 'changes'>) {
+  constructor(context: { pool: Pool; changes: Changes }) {
     this.#context = context;
   }
 
@@ -62,11 +63,7 @@ export class QueueKinds {
   }
 }
 
-async function readQueues(
-  { pool }: Pick<Context, 'pool'>,
-  app: string,
-  name: string,
-): Promise<EnvironmentQueues | null> {
+async function readQueues({ pool }: { pool: Pool }, app: string, name: string): Promise<EnvironmentQueues | null> {
   const environment = await row<Pick<EnvironmentRow, 'id' | 'appId' | 'plan'>>(
     pool,
     `select environment.id, environment.app_id as "appId", environment.plan from ${environmentTable}

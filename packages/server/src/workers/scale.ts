@@ -1,20 +1,14 @@
 import type { PoolClient } from 'pg';
-import type { Worker } from '@slipway/app';
 import { forgetQueue, readSignals, setSlots } from '@slipway/queue/scaling';
 import type { Context } from '../context.ts';
-import {
-  environmentColumns,
-  environmentTable,
-  releaseColumns,
-  type EnvironmentRow,
-  type ReleaseRow,
-} from '../database/records.ts';
-import { row, rows, transaction } from '../database/sql.ts';
+import type { EnvironmentRow } from '../database/records.ts';
+import { rows, transaction } from '../database/sql.ts';
 import { appendEvent } from '../events/append.ts';
 import { planAgain } from '../rollouts/plan.ts';
 import { enqueueScaling } from '../tasks.ts';
 import { decideLane, type LaneDecision, type LaneMemory } from './lane-decision.ts';
 import { queueName, tasksSchema } from './queue-name.ts';
+import { findTarget, type ScaleTarget } from './scale-target.ts';
 import { dropOutdated, followMeasurements } from './sizes.ts';
 
 /**
@@ -55,37 +49,6 @@ export async function scaleWorker(
   // Compares what is planned with what was decided, so a death right before this line changes nothing.
   await planAgain(context, environmentId);
   if (declared?.sizes === 'auto') await followMeasurements(context, { ...target, declared });
-}
-
-export interface ScaleTarget {
-  environment: EnvironmentRow;
-  worker: string;
-  queue: string;
-  /** null: the release that serves has no such worker, or nothing serves. */
-  declared: Worker | null;
-}
-
-async function findTarget(context: Context, environmentId: string, worker: string): Promise<ScaleTarget | null> {
-  const environment = await row<EnvironmentRow>(
-    context.pool,
-    `select ${environmentColumns} from ${environmentTable}
-     where environment.id = $1 and environment.removal in ('none', 'waiting')`,
-    [environmentId],
-  );
-  if (!environment) return null;
-  // The one with the requests has the tasks: while a rollout ends, that is the new one before it is the current one.
-  const serving = environment.plan?.releases.find(({ weight }) => weight > 0)?.number ?? null;
-  const release = await row<ReleaseRow>(
-    context.pool,
-    `select ${releaseColumns} from release where release.app_id = $1 and release.number = $2`,
-    [environment.appId, serving],
-  );
-  return {
-    environment,
-    worker,
-    queue: queueName(environment, worker),
-    declared: release?.definition.workers[worker] ?? null,
-  };
 }
 
 async function write(
