@@ -157,7 +157,8 @@ export function convergeTests(world: () => World): void {
     ];
     await engine.converge(plan(name, 1, of('red')));
     await watcher.serves(name, 1);
-    const variables = async (): Promise<unknown> => JSON.parse(await (await request(hostOf(name), '/variables')).text());
+    const variables = async (): Promise<unknown> =>
+      JSON.parse(await (await request(hostOf(name), '/variables')).text());
     expect(await variables()).toMatchObject({ SHAPE: 'round', COLOUR: 'red' });
     const before = watcher.newest(name);
     const [untouched] = before === undefined ? [] : instancesOf(before, 1, 'other');
