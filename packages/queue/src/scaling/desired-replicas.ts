@@ -122,7 +122,9 @@ function settingsOf(policy: ScalingPolicy): Settings {
 function neededFor(demand: Demand, settings: Settings): number {
   const { drainSeconds, waitSeconds, headroom, slotsPerWorker, utilisation } = settings;
   const slots = demand.offered + headroom * Math.sqrt(demand.offered) + drainSlots(demand, drainSeconds, waitSeconds);
-  return Math.ceil(slots / (slotsPerWorker * utilisation) - 1e-9);
+  const needed = Math.ceil(slots / (slotsPerWorker * utilisation) - 1e-9);
+  // Also of tasks that take no time at all somebody has to do the first.
+  return demand.waiting > 0 ? Math.max(1, needed) : needed;
 }
 
 function drainSlots({ rate, waiting, serviceSeconds }: Demand, drainSeconds: number, waitSeconds: number): number {

@@ -128,6 +128,11 @@ test('the first observation: no rate and no service time are known; the backlog 
   expect(running.reason).toContain('600 waiting tasks of 5 s');
 });
 
+test('tasks that were measured to take no time at all still need somebody', () => {
+  expect(decide({ ready: 3 }, {}, settled(0, 0, 0)).replicas).toBe(1);
+  expect(decide({}, {}, settled(0, 0, 0)).replicas).toBe(0);
+});
+
 test('each type has its own service time: the mix of the backlog decides, not the mean of the past', () => {
   const memory = { minute: NO_RATE, fiveMinutes: NO_RATE };
   const state = {
