@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { z } from 'zod';
 import { describeError } from '../connection-errors.ts';
 import { failure } from './schemas.ts';
@@ -74,15 +74,18 @@ export class ApiClient {
   async send(method: string, path: string, body: string | Readable | null, options: CallOptions): Promise<Response> {
     const signals = [AbortSignal.timeout(options.seconds * 1_000), ...(options.signal ? [options.signal] : [])];
     const address = `${this.#url}${path.split('/').map(encodeURIComponent).join('/')}`;
+    // Two declarations of fetch compete, the DOM's and that of Node, which alone knows streams and `duplex`.
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    const init = {
+      method,
+      headers: { authorization: `Bearer ${this.#token}`, 'content-type': 'application/json' },
+      signal: AbortSignal.any(signals),
+      redirect: 'error', // a token is for this address only
+      ...(body !== null && { body: typeof body === 'string' ? body : Readable.toWeb(body), duplex: 'half' }),
+    } as RequestInit;
     let response: Response;
     try {
-      response = await fetch(address, {
-        method,
-        headers: { authorization: `Bearer ${this.#token}`, 'content-type': 'application/json' },
-        signal: AbortSignal.any(signals),
-        redirect: 'error', // a token is for this address only
-        ...(body !== null && { body, duplex: 'half' }),
-      });
+      response = await fetch(address, init);
     } catch (error) {
       throw this.#unreachable(error);
     }
