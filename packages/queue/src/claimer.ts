@@ -1,7 +1,7 @@
 import { isPassing, sqlState } from './connection-errors.ts';
 import { DueTimer } from './due-timer.ts';
 import { KeyCursor } from './key-cursor.ts';
-import { LineCursor } from './line-cursor.ts';
+import { beginsSweep, LineCursor } from './line-cursor.ts';
 import { RateGate } from './rate-gate.ts';
 import type { Wanted } from './source.ts';
 import { claimFromKeys, type KeyLook, type KeysClaimed } from './statements/claim-keys.ts';
@@ -11,6 +11,8 @@ import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.
 
 /** A sweep that took so long is not begun again before so many times that long. */
 const SWEEP_SHARE = 50;
+/** One that took less may be begun at any time. */
+const CHEAP_MS = 500;
 /** Times of keys that are nearer together than this are waited for together. */
 const TOGETHER_MS = 5;
 
@@ -97,7 +99,7 @@ export class Claimer {
   }
 
   sweepAgain(): void {
-    this.#sweepCost = { ms: 0, begun: performance.now() };
+    this.#sweepCost.begun = performance.now();
     for (const { line, keys } of this.#lines.values()) {
       line.sweepAgain();
       keys.walkAgain();
@@ -106,7 +108,8 @@ export class Claimer {
 
   /** Sweeps, unless the last sweep took so long (because an old transaction keeps dead rows) that it is better done seldom. */
   sweepWhenCheap(): void {
-    if (performance.now() - this.#sweepCost.begun > this.#sweepCost.ms * SWEEP_SHARE) this.sweepAgain();
+    const { ms, begun } = this.#sweepCost;
+    if (ms < CHEAP_MS || performance.now() - begun > ms * SWEEP_SHARE) this.sweepAgain();
   }
 
   stop(): void {
@@ -154,9 +157,9 @@ export class Claimer {
   }
 
   async #bundle(workerId: string, { line, wanted }: Look, bundles: Line['bundles']): Promise<BundleClaimed> {
-    const began = performance.now();
-    const got = await claimBundle(this.#options.db, this.#options.names, workerId, wanted);
-    this.#sweepCost.ms = Math.max(this.#sweepCost.ms, performance.now() - began);
+    const got = await this.#looking([{ line, wanted }], () =>
+      claimBundle(this.#options.db, this.#options.names, workerId, wanted),
+    );
     bundles.oldest = got.oldestBundle;
     bundles.most = got.apart === 1 && got.tasks.length === 0 ? FEW : Infinity;
     const { tasks, apart } = got;
@@ -166,12 +169,25 @@ export class Claimer {
   }
 
   async #singly(workerId: string, looks: readonly Look[]): Promise<Claimed[]> {
-    const began = performance.now();
     const places = looks.map(({ wanted }) => wanted);
-    const claimed = await claimFromLines(this.#options.db, this.#options.names, workerId, places);
-    this.#sweepCost.ms = Math.max(this.#sweepCost.ms, performance.now() - began);
+    const claimed = await this.#looking(looks, () =>
+      claimFromLines(this.#options.db, this.#options.names, workerId, places),
+    );
     for (const { line, wanted } of looks) line.claimed(wanted, claimed.filter(isOf(wanted)), wanted.limit);
     return claimed;
+  }
+
+  /** Notes what a sweep costs, also one that came to no end. */
+  async #looking<T>(looks: readonly Look[], claim: () => Promise<T>): Promise<T> {
+    const began = performance.now();
+    try {
+      return await claim();
+    } catch (error) {
+      for (const { line, wanted } of looks) line.failed(wanted);
+      throw error;
+    } finally {
+      if (looks.some(({ wanted }) => beginsSweep(wanted))) this.#sweepCost.ms = performance.now() - began;
+    }
   }
 
   /** One look at some keys; what they leave to do is done by the next claim, so that heartbeats and other kinds get between. */

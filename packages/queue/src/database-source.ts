@@ -168,7 +168,7 @@ export class DatabaseSource implements Source {
   async #connected(db: Database): Promise<void> {
     await this.#lease.take(db);
     this.#options.emit({ event: 'connected' });
-    this.#claimer.sweepAgain();
+    this.#claimer.sweepWhenCheap();
     // The link is open in a moment, with this turn of the event loop's work done.
     setImmediate(() => {
       void this.#beat();

@@ -13,6 +13,11 @@ export interface Place {
 const FIRST = -2_147_483_648; // of PostgreSQL's integer
 const LAST = 2_147_483_647;
 
+/** Whether it is the first look of a sweep, which reads everything that was ever there and is still kept. */
+export function beginsSweep(look: Look): boolean {
+  return look.priority === FIRST && look.position === 0;
+}
+
 /**
  * Remembers how far one line of tasks (those of a kind and lane that have no key, by priority and place) has been claimed, so
  * that no claim reads what earlier ones have emptied. It is a hint: whatever it misses is found by the next sweep.
@@ -24,6 +29,8 @@ const LAST = 2_147_483_647;
  */
 export class LineCursor {
   #sweep: Place | 'done' = { priority: FIRST, position: 0 };
+  /** Where the sweep was before it was begun again, or how far claims have come: from there it goes on when it fails. */
+  #reached: Place | null = null;
   /** By priority. `news`: the first place that was told of since the last look. */
   readonly #levels = new Map<number, { from: number; news: number | null }>();
 
@@ -50,6 +57,7 @@ export class LineCursor {
    */
   claimed(look: Look, claimed: readonly Place[], asked: number): void {
     const last = claimed.length < asked ? undefined : claimed.at(-1);
+    this.#reached = claimed.at(-1) ?? this.#reached;
     if (look.upToPriority === LAST) this.#swept(look, last);
     else this.#lookedAtLevel(look.priority, last);
   }
@@ -67,6 +75,15 @@ export class LineCursor {
   /** Begins to look at everything again, for what no notification told about. */
   sweepAgain(): void {
     this.#sweep = { priority: FIRST, position: 0 };
+  }
+
+  /**
+   * The look came to no end: there is too much to read that is long gone, because some old transaction might still want to see it. A
+   * sweep is given up, and what lies ahead goes on.
+   */
+  failed(look: Look): void {
+    if (!beginsSweep(look)) return;
+    this.#sweep = this.#reached === null ? 'done' : { ...this.#reached };
   }
 
   #swept(look: Look, last: Place | undefined): void {

@@ -14,6 +14,8 @@ export interface LinkOptions {
   onBroken: (error: Error, retryInMs: number) => void;
 }
 
+/** A cancelled statement's answer takes so long at most. */
+const ANSWER_MS = 500;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 2_000;
 
@@ -108,7 +110,8 @@ export class Link implements Database {
       password: pool.options.password,
       keepAlive: true,
       connectionTimeoutMillis: timeoutSeconds * 1_000,
-      query_timeout: timeoutSeconds * 1_000,
+      // Longer than PostgreSQL's own, so that a statement that takes too long does not cost the connection.
+      query_timeout: timeoutSeconds * 1_000 + ANSWER_MS,
     });
     client.on('error', (error) => this.#broke(client, error));
     client.on('end', () => this.#broke(client, new Error('the connection to PostgreSQL ended')));
