@@ -1,7 +1,8 @@
-import { testDatabase, waitFor } from '@slipway/testing';
-import { expect, onTestFinished, test } from 'vitest';
+import { waitFor } from '@slipway/testing';
+import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { type BatchResult, connectPool, Discard, Queue, type QueueEvent, taskKind } from './index.ts';
+import { type BatchResult, Discard, taskKind } from './index.ts';
+import { queuesUnderTest } from './queue-under-test.ts';
 import { housekeep } from './statements/housekeep.ts';
 import { namesIn } from './statements/names.ts';
 
@@ -9,21 +10,7 @@ const part = taskKind({ name: 'part', payload: z.object({ n: z.number() }), retr
 const whole = taskKind({ name: 'whole', payload: z.object({ title: z.string() }), retries: 0 });
 
 async function setup() {
-  const { pool, url } = await testDatabase({
-    name: 'queue',
-    prepare: async (template) => {
-      const templatePool = connectPool(template);
-      await new Queue({ pool: templatePool }).migrate();
-      await templatePool.end();
-    },
-  });
-  const events: QueueEvent[] = [];
-  const another = () => {
-    const queue = new Queue({ pool, onEvent: (event) => events.push(event) });
-    onTestFinished(() => queue.stop({ graceSeconds: 0 }));
-    return queue;
-  };
-  const queue = another();
+  const { pool, url, events, queue, another } = await queuesUnderTest();
   const batches = async () => (await pool.query('select open from slipway_queue.batch')).rowCount;
   return { pool, url, events, queue, another, batches, housekeep: () => housekeep(pool, namesIn('slipway_queue')) };
 }

@@ -1,33 +1,16 @@
 import path from 'node:path';
-import { startProcess, testDatabase, waitFor } from '@slipway/testing';
-import { expect, onTestFinished, test } from 'vitest';
+import { startProcess, waitFor } from '@slipway/testing';
+import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { connectPool, Queue, type QueueEvent, taskKind } from './index.ts';
+import { taskKind } from './index.ts';
+import { queuesUnderTest } from './queue-under-test.ts';
 import { nextTime } from './schedule.ts';
 import { record } from './worker-under-test.ts';
 
 const note = taskKind({ name: 'note', payload: z.object({ text: z.string() }), retries: 0 });
 
-async function setup() {
-  const { pool, url } = await testDatabase({
-    name: 'queue',
-    prepare: async (template) => {
-      const templatePool = connectPool(template);
-      await new Queue({ pool: templatePool }).migrate();
-      await templatePool.end();
-    },
-  });
-  const events: QueueEvent[] = [];
-  const another = () => {
-    const queue = new Queue({ pool, onEvent: (event) => events.push(event) });
-    onTestFinished(() => queue.stop({ graceSeconds: 0 }));
-    return queue;
-  };
-  return { pool, url, events, another, queue: another() };
-}
-
 test('several queues add one task at each tick', async () => {
-  const { queue, another, pool, events } = await setup();
+  const { queue, another, pool, events } = await queuesUnderTest();
   const queues = [queue, another(), another()];
   const at: number[] = [];
   for (const one of queues) {
@@ -50,7 +33,7 @@ test('several queues add one task at each tick', async () => {
 });
 
 test('of ticks that nobody was there for, one is made up for; a changed schedule takes effect, an unchanged one keeps its next tick', async () => {
-  const { queue, pool } = await setup();
+  const { queue, pool } = await queuesUnderTest();
   const seen: string[] = [];
   queue.work(note, async ({ text }) => void seen.push(text));
   const nightly = { name: 'nightly', schedule: '0 3 * * *', timezone: 'Europe/Vienna', kind: note } as const;
@@ -74,7 +57,7 @@ test('of ticks that nobody was there for, one is made up for; a changed schedule
 });
 
 test('a process whose clock is an hour off adds tasks when it is time by the clock of PostgreSQL', async () => {
-  const { pool, url, queue } = await setup();
+  const { pool, url, queue } = await queuesUnderTest();
   await pool.query('create table release (name text)');
   await pool.query(
     'create table record (task bigint, name text, attempt int, pid int, began_at timestamptz default clock_timestamp(), ended_at timestamptz)',
@@ -93,7 +76,7 @@ test('a process whose clock is an hour off adds tasks when it is time by the clo
 });
 
 test('names the field of a schedule that can not be used', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   const cron = { name: 'x', schedule: '0 3 * * *', kind: note, payload: { text: 'x' } };
   await expect(queue.cron({ ...cron, schedule: '61 * * * *' })).rejects.toThrow(
     /cron 'x': schedule is '61 \* \* \* \*', expected five fields/,

@@ -1,33 +1,16 @@
 import path from 'node:path';
-import { startProcess, testDatabase, waitFor, waitUntilStill } from '@slipway/testing';
+import { startProcess, waitFor, waitUntilStill } from '@slipway/testing';
 import type { Pool } from 'pg';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { z } from 'zod';
-import { connectPool, Queue, type QueueEvent, taskKind } from './index.ts';
+import { taskKind } from './index.ts';
+import { queuesUnderTest } from './queue-under-test.ts';
 import { Link } from './link.ts';
 import { limited } from './worker-under-test.ts';
 
 const note = taskKind({ name: 'note', payload: z.object({ n: z.number() }), retries: 0 });
 const free = taskKind({ name: 'free', payload: z.object({ n: z.number() }), retries: 0, keyConcurrency: null });
 const second = taskKind({ name: 'second', payload: z.object({ n: z.number() }), retries: 0 });
-
-async function setup() {
-  const { pool, url } = await testDatabase({
-    name: 'queue',
-    prepare: async (template) => {
-      const templatePool = connectPool(template);
-      await new Queue({ pool: templatePool }).migrate();
-      await templatePool.end();
-    },
-  });
-  const events: QueueEvent[] = [];
-  const another = () => {
-    const queue = new Queue({ pool, onEvent: (event) => events.push(event) });
-    onTestFinished(() => queue.stop({ graceSeconds: 0 }));
-    return queue;
-  };
-  return { pool, url, events, another, queue: another() };
-}
 
 async function load(pool: Pool, kind: string, key: string, count: number): Promise<void> {
   await pool.query(
@@ -46,7 +29,7 @@ const idle = (pool: Pool) =>
 test.for([note, free])(
   'keys take turns: nine with 10 tasks are done before one with 100,000 has had much more ($name)',
   async (kind) => {
-    const { queue, pool } = await setup();
+    const { queue, pool } = await queuesUnderTest();
     await load(pool, kind.name, 'a hundred thousand', 100_000);
     for (let n = 1; n <= 9; n++) await load(pool, kind.name, `ten ${n}`, 10);
     const done = new Map<string, number>();
@@ -64,7 +47,7 @@ test.for([note, free])(
 );
 
 test('an urgent task of a key with a long backlog, behind a task of another kind, is claimed for a few rows', async () => {
-  const { queue, pool } = await setup();
+  const { queue, pool } = await queuesUnderTest();
   await queue.enqueue(second, { n: 0 }, { key: 'k' });
   await load(pool, 'note', 'k', 100_000);
   await queue.enqueue(note, { n: -1 }, { key: 'k', priority: -1 });
@@ -80,7 +63,7 @@ test('an urgent task of a key with a long backlog, behind a task of another kind
 });
 
 test('a cancelled task lets those of other kinds with its key go on', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   const first = await queue.enqueue(second, { n: 0 }, { key: 'k' });
   await queue.enqueue(note, { n: 1 }, { key: 'k' });
   await queue.enqueue(note, { n: 2 });
@@ -94,7 +77,7 @@ test('a cancelled task lets those of other kinds with its key go on', async () =
 });
 
 test('keys in any alphabet take turns, and none is passed over where JavaScript and PostgreSQL sort differently', async () => {
-  const { queue, pool } = await setup();
+  const { queue, pool } = await queuesUnderTest();
   const keys = ['a', 'B', 'ä', ' lead', 'two words', '\uFF5E', '😀', '𝒳', "quote'", '-', '\uE000'];
   for (let round = 0; round < 3; round++) {
     await queue.enqueueMany(
@@ -116,7 +99,7 @@ test('keys in any alphabet take turns, and none is passed over where JavaScript 
 });
 
 test('tasks with a key and tasks without one take turns, half and half', async () => {
-  const { queue, pool } = await setup();
+  const { queue, pool } = await queuesUnderTest();
   // What has a rate is not claimed in advance.
   const kind = taskKind({ name: 'note', payload: z.object({ n: z.number() }), rate: { limit: 100_000 } });
   for (let n = 0; n < 20; n++) await load(pool, 'note', `key ${n}`, 20);
@@ -134,7 +117,7 @@ test('tasks with a key and tasks without one take turns, half and half', async (
 });
 
 test('ten thousand keys at their limit are looked at once, and one that becomes free alone', async () => {
-  const { queue, pool } = await setup();
+  const { queue, pool } = await queuesUnderTest();
   await pool.query(`insert into slipway_queue.worker (id) values ('00000000-0000-4000-8000-000000000001')`);
   await pool.query(
     `insert into slipway_queue.task (kind, payload, state, run_at, key, losses_allowed, worker_id, key_slot)
@@ -170,7 +153,7 @@ test('ten thousand keys at their limit are looked at once, and one that becomes 
 });
 
 test('a key never runs more tasks at once than its kind allows, in four processes', { timeout: 120_000 }, async () => {
-  const { pool, url, queue } = await setup();
+  const { pool, url, queue } = await queuesUnderTest();
   await pool.query('create table release (name text)');
   await pool.query(
     'create table record (task bigint, name text, attempt int, pid int, began_at timestamptz default clock_timestamp(), ended_at timestamptz)',
