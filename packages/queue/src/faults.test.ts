@@ -112,12 +112,11 @@ test(
   async () => {
     const { pool, queue, worker, idle } = await setup();
     const workers = await Promise.all([worker(60), worker(60), worker(60), worker(60)]);
-    const enqueued: Promise<string>[] = [];
     for (let n = 0; n < 30; n++) {
-      for (const key of ['red', 'green', 'blue']) enqueued.push(queue.enqueue(record, { name: key }, { key }));
-      enqueued.push(queue.enqueue(record, { name: 'free' }));
+      // One of each key after the other: of two that are added at once, the one with the larger id may be committed, and run, first.
+      const enqueued = ['red', 'green', 'blue'].map((key) => queue.enqueue(record, { name: key }, { key }));
+      await Promise.all([...enqueued, queue.enqueue(record, { name: 'free' })]);
     }
-    await Promise.all(enqueued);
     await idle();
     const { rows: overlaps } = await pool.query(
       `select a.name, a.task, b.task as other from record a join record b
