@@ -8,6 +8,7 @@ import { Link } from './link.ts';
 import type { Outcome } from './outcome.ts';
 import { OwnConnections } from './prepared.ts';
 import { ProgressWriter } from './progress-writer.ts';
+import type { EndedAttempt } from './running-task.ts';
 import type { Settled } from './finisher.ts';
 import { Settler } from './settler.ts';
 import type { Source, SourceListener, Wanted } from './source.ts';
@@ -128,10 +129,11 @@ export class DatabaseSource implements Source {
       .catch(() => undefined);
   }
 
-  settle(task: Claimed, outcome: Outcome): Promise<Settled> {
+  settle(end: EndedAttempt): void {
+    const { task, outcome } = end;
     this.#progress.forget(task.id);
-    if (task.bundle !== null && outcome.kind === 'done') return this.#settler.finishBundled(task, task.bundle);
-    return this.#settle(task, outcome);
+    if (task.bundle !== null && outcome.kind === 'done') this.#settler.finishBundled(task, task.bundle, end);
+    else void this.#settle(task, outcome).then((settled) => end.written(settled));
   }
 
   async #settle(task: Claimed, outcome: Outcome): Promise<Settled> {

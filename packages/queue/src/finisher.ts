@@ -1,5 +1,5 @@
 import { describeError, isPassing } from './connection-errors.ts';
-import type { Held, Verdict } from './statements/finish.ts';
+import type { Held, Verdict, Verdicts } from './statements/finish.ts';
 
 /** `unknown`: it could not be written. What PostgreSQL refuses is given back; what nobody tries any more is taken back with the lease. */
 export interface Settled {
@@ -7,9 +7,9 @@ export interface Settled {
   error?: string;
 }
 
-interface Waiting<T> {
-  held: T;
-  resolve: (settled: Settled) => void;
+/** Who is told when an end is written. */
+export interface Teller {
+  written(settled: Settled): void;
 }
 
 const BATCH = 1_000;
@@ -21,48 +21,50 @@ const settledAs = { done: { verdict: 'done' }, late: { verdict: 'late' } } as co
  * waits for nobody, and under load a statement carries hundreds.
  */
 export class Finisher<T extends Held> {
-  readonly #finish: (held: T[]) => Promise<Map<string, Verdict>>;
+  readonly #finish: (held: T[]) => Promise<Verdicts>;
   readonly #onUnwritten: () => void;
-  #waiting: Waiting<T>[] = [];
+  #waiting: T[] = [];
+  /** Whom to tell of each. */
+  #tellers: Teller[] = [];
   #busy: 'yes' | 'no' = 'no';
 
   /**
-   * @param finish Finishes a batch, and tells the verdict by task id.
+   * @param finish Finishes a batch, and gives what tells the verdict by task id.
    * @param onUnwritten It failed for some, whom nobody tries again.
    */
-  constructor(finish: (held: T[]) => Promise<Map<string, Verdict>>, onUnwritten: () => void = () => undefined) {
+  constructor(finish: (held: T[]) => Promise<Verdicts>, onUnwritten: () => void = () => undefined) {
     this.#finish = finish;
     this.#onUnwritten = onUnwritten;
   }
 
-  /** Never rejects. */
-  finish(held: T): Promise<Settled> {
-    return new Promise((resolve) => {
-      this.#waiting.push({ held, resolve });
-      if (this.#busy === 'no') void this.#flush();
-    });
+  finish(held: T, teller: Teller): void {
+    this.#waiting.push(held);
+    this.#tellers.push(teller);
+    if (this.#busy === 'no') void this.#flush();
   }
 
   async #flush(): Promise<void> {
     this.#busy = 'yes';
-    while (this.#waiting.length > 0) await this.#finishBatch(this.#waiting.splice(0, BATCH));
+    while (this.#waiting.length > 0) {
+      await this.#finishBatch(this.#waiting.splice(0, BATCH), this.#tellers.splice(0, BATCH));
+    }
     this.#busy = 'no';
   }
 
   /** One that PostgreSQL refuses must not take the others along: they are halved until it is alone. */
-  async #finishBatch(batch: Waiting<T>[]): Promise<void> {
+  async #finishBatch(batch: T[], tellers: Teller[]): Promise<void> {
     try {
-      const verdicts = await this.#finish(batch.map(({ held }) => held));
-      for (const { held, resolve } of batch) resolve(settledAs[verdicts.get(held.id) ?? 'late']);
+      const verdictOf = await this.#finish(batch);
+      for (const [index, { id }] of batch.entries()) tellers[index]?.written(settledAs[verdictOf(id)]);
     } catch (error) {
       if (isPassing(error) || batch.length === 1) {
-        for (const { resolve } of batch) resolve({ verdict: 'unknown', error: describeError(error) });
+        for (const teller of tellers) teller.written({ verdict: 'unknown', error: describeError(error) });
         this.#onUnwritten();
         return;
       }
       const half = Math.ceil(batch.length / 2);
-      await this.#finishBatch(batch.slice(0, half));
-      await this.#finishBatch(batch.slice(half));
+      await this.#finishBatch(batch.slice(0, half), tellers.slice(0, half));
+      await this.#finishBatch(batch.slice(half), tellers.slice(half));
     }
   }
 }

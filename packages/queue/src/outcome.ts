@@ -33,6 +33,8 @@ export type Outcome =
 export type FailedOutcome = Exclude<Outcome, { kind: 'done' }>;
 
 const STORE_DOWN_SECONDS = 5;
+/** What most tasks become, made once. */
+const DONE: Outcome = { kind: 'done', result: undefined, output: undefined };
 
 /** What a handler's failure means for the task. Pure. */
 export function outcomeOf(
@@ -70,7 +72,7 @@ export function crashed(task: Counted, error: string, backoff: TaskKind<unknown>
 /** What a handler's return means for the task. @throws {Error} when something is to be kept of it that is not JSON: the handler's fault. */
 export function doneWith(task: Pick<Claimed, 'keepSeconds' | 'batchId'>, result: unknown, output: unknown): Outcome {
   // Nobody looks at it: it may be anything.
-  if (!isKept(task)) return { kind: 'done', result: undefined, output: undefined };
+  if (!isKept(task)) return DONE;
   for (const [what, value] of Object.entries({ result, output })) {
     try {
       JSON.stringify(value);

@@ -1,11 +1,11 @@
 import { BundleBook } from './bundle-book.ts';
 import { describeError, isPassing, sqlState } from './connection-errors.ts';
-import { Finisher, type Settled } from './finisher.ts';
+import { Finisher, type Settled, type Teller } from './finisher.ts';
 import { crashed, type FailedOutcome, isKept, type Outcome } from './outcome.ts';
 import { type Bundled, closeBundle, finishBundled, takeBack, takeOut } from './statements/bundle.ts';
 import { buryTask } from './statements/bury.ts';
 import type { Claimed } from './statements/claimed.ts';
-import { type Done, finishTasks, type Verdict } from './statements/finish.ts';
+import { allDone, type Done, finishTasks, type Held, type Verdict, type Verdicts } from './statements/finish.ts';
 import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
 import { type EndCause, type HistoryEntry, type Release, releaseTask } from './statements/release.ts';
 
@@ -43,7 +43,6 @@ export class Settler {
 
   /** Never rejects. What PostgreSQL refuses to write goes back as after a crash: it may be the task's fault, and must not stay leased. */
   async settle(task: Claimed, outcome: Outcome): Promise<Settled> {
-    if (outcome.kind === 'done' && task.bundle !== null) return this.finishBundled(task, task.bundle);
     const settled = await this.#tryWrite(task, outcome);
     if (settled.verdict !== 'unknown' || this.#over.signal.aborted) return settled;
     const error = `its end (${outcome.kind}) could not be written: ${settled.error}`;
@@ -56,9 +55,9 @@ export class Settler {
     return { verdict: 'unknown', error };
   }
 
-  /** The same for a task of a bundle that is done. Never rejects. */
-  finishBundled({ id, lease, worker }: Claimed, bundle: string): Promise<Settled> {
-    return this.#bundled.finish({ id, lease, worker, bundle });
+  /** The same for a task of a bundle that is done. */
+  finishBundled({ id, lease, worker }: Claimed, bundle: string, teller: Teller): void {
+    this.#bundled.finish({ id, lease, worker, bundle }, teller);
   }
 
   /** Outcomes that can't be written now are not tried again. */
@@ -89,7 +88,7 @@ export class Settler {
     const { id, lease, worker, bundle } = task;
     if (bundle !== null) {
       task.bundle = null;
-      this.#left.set(task, this.#leaving.finish({ id, lease, worker, bundle }));
+      this.#left.set(task, through(this.#leaving, { id, lease, worker, bundle }));
     }
     const left = await this.#left.get(task);
     if (left?.verdict === 'unknown') throw new Error(`it could not be taken out of its bundle: ${left.error}`);
@@ -105,7 +104,7 @@ export class Settler {
     }
   }
 
-  async #finishBundled(ended: Bundled[]): Promise<Map<string, Verdict>> {
+  async #finishBundled(ended: Bundled[]): Promise<Verdicts> {
     const numbers = new Map<string, number>();
     for (const { bundle } of ended) numbers.set(bundle, (numbers.get(bundle) ?? 0) + 1);
     const closing = new Set(
@@ -121,11 +120,11 @@ export class Settler {
     return verdicts;
   }
 
-  async #takeOut(leaving: Bundled[]): Promise<Map<string, Verdict>> {
+  async #takeOut(leaving: Bundled[]): Promise<Verdicts> {
     await this.#untilReachable(() => takeOut(this.#db, this.#names, leaving));
     for (const [bundle, { length }] of Map.groupBy(leaving, (task) => task.bundle)) await this.#leave(bundle, length);
     // Whether they were still leased shows when their ends are written.
-    return new Map(leaving.map(({ id }) => [id, 'done']));
+    return allDone;
   }
 
   /** So many tasks of a bundle ended, or left it: with the last ones it closes. Never rejects. */
@@ -137,7 +136,7 @@ export class Settler {
   async #tryWrite(task: Claimed, outcome: Outcome): Promise<Settled> {
     try {
       await this.takeOut(task);
-      if (outcome.kind === 'done') return await this.#finisher.finish(doneOf(task, outcome));
+      if (outcome.kind === 'done') return await through(this.#finisher, doneOf(task, outcome));
       return { verdict: await this.#write(task, outcome) };
     } catch (error) {
       return { verdict: 'unknown', error: describeError(error) };
@@ -195,6 +194,10 @@ export class Settler {
       }
     }
   }
+}
+
+function through<T extends Held>(finisher: Finisher<T>, held: T): Promise<Settled> {
+  return new Promise((resolve) => finisher.finish(held, { written: resolve }));
 }
 
 function doneOf(task: Claimed, { result, output }: { result: unknown; output: unknown }): Done {

@@ -1,7 +1,5 @@
-import type { Usage } from './attempt.ts';
-import type { Outcome } from './outcome.ts';
 import type { Rate } from './rate.ts';
-import type { Settled } from './finisher.ts';
+import type { EndedAttempt } from './running-task.ts';
 import type { Claimed } from './statements/claimed.ts';
 import type { Lane } from './statements/lane.ts';
 
@@ -31,13 +29,6 @@ export interface SourceListener {
   running: () => readonly string[];
 }
 
-/** What is known of an attempt beside its outcome. */
-export interface Measured {
-  usage: Usage | null;
-  /** From its begin to its handler's end. */
-  busySeconds: number;
-}
-
 /** Where a worker gets its tasks from: PostgreSQL itself, or a control plane before it. */
 export interface Source {
   /** `closed`: there is no connection; what is claimed now would fail. */
@@ -48,8 +39,11 @@ export interface Source {
   claim(wanted: readonly Wanted[]): Promise<Claimed[]>;
   /** Gives back tasks that were claimed and not begun. Never rejects: what can't be written is taken back with the lease. */
   unclaim(tasks: readonly Claimed[]): Promise<void>;
-  /** Writes what became of a task, and tries again while there is no connection. Never rejects. */
-  settle(task: Claimed, outcome: Outcome, measured: Measured): Promise<Settled>;
+  /**
+   * Writes what became of a task, tries again while there is no connection, and calls `written` of the end, once. A callback, not a promise:
+   * there may be a hundred thousand a second.
+   */
+  settle(end: EndedAttempt): void;
   /** Tells how far a running task is; the last word within a second is written. */
   progress(task: Claimed, value: unknown): void;
   /** Nothing is tried again from now on. */

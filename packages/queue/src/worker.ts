@@ -56,8 +56,8 @@ export class Worker {
     this.#source = options.source;
     // One for all attempts.
     this.#listener = {
-      onEnded: (task, seconds) => this.#ended(task, task.registration, seconds),
-      onSettled: (task, settlement) => this.#settled(task, task.registration, settlement),
+      onEnded: (task) => this.#ended(task, task.registration),
+      onSettled: (task) => this.#settled(task, task.registration),
     };
   }
 
@@ -175,18 +175,18 @@ export class Worker {
     void task.run();
   }
 
-  #ended(task: RunningTask<Slots>, slots: Slots, seconds: number): void {
-    slots.buffer.learned(seconds);
+  #ended(task: RunningTask<Slots>, slots: Slots): void {
+    slots.buffer.learned(task.busySeconds);
     this.#unwritten += 1;
     // The next one begins while the end of this one is being written: many are written at once.
     if (this.#unwritten > MOST_UNWRITTEN) this.#kept.add(task);
     else this.#free(slots);
   }
 
-  #settled(task: RunningTask<Slots>, slots: Slots, settlement: Settlement): void {
+  #settled(task: RunningTask<Slots>, slots: Slots): void {
     this.#unwritten -= 1;
     if (this.#running.get(task.task.id) === task) this.#running.delete(task.task.id);
-    this.#options.onSettled(settlement);
+    this.#options.onSettled(task);
     if (this.#kept.delete(task)) this.#free(slots);
     if (this.#running.size === 0) this.#idle?.();
   }
@@ -194,7 +194,7 @@ export class Worker {
   #free(slots: Slots): void {
     slots.running -= 1;
     this.#fill(slots);
-    if (wantedBy(slots).limit > 0) this.wake();
+    if (limitOf(slots) > 0) this.wake();
   }
 
   /** Resolves when no attempt is left. */
@@ -213,9 +213,19 @@ function nameOf(kind: string, lane: string): string {
   return `${kind} ${lane}`;
 }
 
-function wantedBy({ kind, lane, concurrency, running, buffer }: Slots): Wanted {
+/** So many more could begin at once. */
+function freeNow({ concurrency, running, buffer }: Slots): number {
+  return Math.max(0, concurrency - running - buffer.size);
+}
+
+function limitOf(slots: Slots): number {
+  return freeNow(slots) + slots.buffer.wants();
+}
+
+function wantedBy(slots: Slots): Wanted {
+  const { kind, lane, buffer } = slots;
   const ahead = buffer.wants();
-  const now = Math.max(0, concurrency - running - buffer.size);
+  const now = freeNow(slots);
   return {
     kind: kind.name,
     lane,

@@ -2,9 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { describeError } from '../connection-errors.ts';
 import type { QueueEvent } from '../events.ts';
-import type { Outcome } from '../outcome.ts';
-import type { Settled } from '../finisher.ts';
-import type { Measured, Source, SourceListener, Wanted } from '../source.ts';
+import type { EndedAttempt } from '../running-task.ts';
+import type { Source, SourceListener, Wanted } from '../source.ts';
 import type { Claimed } from '../statements/claimed.ts';
 import { within } from '../within.ts';
 import { type ApiClient, ApiRefused } from './api-client.ts';
@@ -152,9 +151,11 @@ export class RemoteSource implements Source {
     await this.#post('unclaim', { tasks: held }, z.object({})).catch(() => undefined);
   }
 
-  async settle(task: Claimed, outcome: Outcome, measured: Measured): Promise<Settled> {
+  settle(end: EndedAttempt): void {
+    const { task, outcome, usage, busySeconds } = end;
     this.#progress.delete(task.id);
-    return this.#ends.send(this.#workerId, { id: task.id, lease: task.lease, outcome, ...measured });
+    const told = { id: task.id, lease: task.lease, outcome, usage, busySeconds };
+    void this.#ends.send(this.#workerId, told).then((settled) => end.written(settled));
   }
 
   progress(task: Claimed, value: unknown): void {

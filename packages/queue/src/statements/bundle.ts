@@ -1,5 +1,5 @@
-import { type Ended, type Verdict, verdictsOf } from './finish.ts';
-import type { Database, Names } from './names.ts';
+import { allDone, type Ended, type Verdicts, verdictsOf } from './finish.ts';
+import { bigints, type Database, type Names } from './names.ts';
 import { tellReady } from './tell.ts';
 
 /**
@@ -26,7 +26,7 @@ export async function finishBundled(
   ended: readonly Bundled[],
   closing: readonly string[],
   certainty: 'first' | 'repeated',
-): Promise<Map<string, Verdict>> {
+): Promise<Verdicts> {
   const ids = ended.map(({ id }) => id);
   const bundles = ended.map(({ bundle }) => bundle);
   const leases = ended.map(({ lease }) => lease);
@@ -45,9 +45,9 @@ export async function finishBundled(
        delete from ${names.bundle} where id = any($5::bigint[]) and id in (select id from held)
      )
      select count(*)::int as number, case when count(*) < $6 then array_agg(id::text) end as finished from finished`,
-    [ids, leases, bundles, [...new Set(bundles)], closing, ids.length],
+    [bigints(ids), bigints(leases), bigints(bundles), bigints([...new Set(bundles)]), bigints(closing), ids.length],
   );
-  if (rows[0]?.['number'] === ids.length) return new Map(ids.map((id) => [id, 'done']));
+  if (rows[0]?.['number'] === ids.length) return allDone;
   return verdictsOf(db, names, ended, new Set(texts(rows[0]?.['finished'])), certainty);
 }
 

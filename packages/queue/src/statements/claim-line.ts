@@ -78,51 +78,49 @@ export async function claimBundle(
     limit,
     oldestBundle,
   ]);
-  const { tasks, bundle_id: bundle, oldest } = rows[0] ?? {};
-  const apart = typeof rows[0]?.['apart'] === 'number' ? rows[0]['apart'] : null;
-  if (typeof tasks !== 'string') return { tasks: [], apart, oldestBundle };
-  return {
-    tasks: bundledFrom(tasks, { kind, lane }, { id: String(bundle), worker: workerId }),
-    apart,
-    oldestBundle: Number(oldest),
-  };
+  const row = rows[0] ?? {};
+  const apart = typeof row['apart'] === 'number' ? row['apart'] : null;
+  if (typeof row['ids'] !== 'string') return { tasks: [], apart, oldestBundle };
+  return { tasks: bundledFrom(row, { kind, lane, worker: workerId }), apart, oldestBundle: Number(row['oldest']) };
 }
 
-/** Values that describe one task in the array that `claim_bundle` returns. */
-const VALUES = 8;
-
-function bundledFrom(
-  text: string,
-  line: { kind: string; lane: Lane },
-  bundle: { id: string; worker: string },
-): Claimed[] {
+function bundledFrom(row: Record<string, unknown>, all: Pick<Claimed, 'kind' | 'lane' | 'worker'>): Claimed[] {
+  const { kind, lane, worker } = all;
+  const bundle = String(row['bundle_id']);
+  const leases = numbersIn(row['leases']);
+  const priorities = numbersIn(row['priorities']);
+  const positions = numbersIn(row['positions']);
+  const losses = numbersIn(row['losses']);
+  const waited = numbersIn(row['waited_ms']);
+  const traces = Array.isArray(row['traces']) ? row['traces'] : [];
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as the function in the migration writes it
-  const values = JSON.parse(text) as unknown[];
-  const tasks: Claimed[] = [];
-  for (let at = 0; at < values.length; at += VALUES) {
-    tasks.push({
-      id: String(values[at]),
-      kind: line.kind,
-      lane: line.lane,
-      payload: values[at + 7],
-      key: null,
-      lease: String(values[at + 1]),
-      worker: bundle.worker,
-      bundle: bundle.id,
-      priority: Number(values[at + 2]),
-      position: Number(values[at + 3]),
-      attempts: 1,
-      failures: 0,
-      losses: 0,
-      crashes: 0,
-      ooms: 0,
-      timeouts: 0,
-      lossesAllowed: Number(values[at + 4]),
-      batchId: null,
-      keepSeconds: 0,
-      trace: typeof values[at + 6] === 'string' ? String(values[at + 6]) : null,
-      waitedSeconds: Number(values[at + 5]),
-    });
-  }
-  return tasks.sort((a, b) => a.priority - b.priority || a.position - b.position);
+  const payloads = JSON.parse(String(row['payloads'])) as unknown[];
+  return numbersIn(row['ids']).map((id, at) => ({
+    id,
+    kind,
+    lane,
+    payload: payloads[at],
+    key: null,
+    lease: leases[at] ?? '',
+    worker,
+    bundle,
+    priority: Number(priorities[at]),
+    position: Number(positions[at]),
+    attempts: 1,
+    failures: 0,
+    losses: 0,
+    crashes: 0,
+    ooms: 0,
+    timeouts: 0,
+    lossesAllowed: Number(losses[at]),
+    batchId: null,
+    keepSeconds: 0,
+    trace: typeof traces[at] === 'string' ? traces[at] : null,
+    waitedSeconds: Math.max(0, Number(waited[at]) / 1_000),
+  }));
+}
+
+/** The numbers of an array as PostgreSQL writes it: `{1,2}`. */
+function numbersIn(array: unknown): string[] {
+  return String(array).slice(1, -1).split(',');
 }

@@ -20,7 +20,7 @@ test('an end whose task is gone is believed when it is repeated, as long as its 
       finishTasks(pool, names, [{ ...end, result: null, output: null, effects }], certainty),
     );
     const bundled = finishBundled(pool, names, [end], [], certainty);
-    return (await Promise.all([...single, bundled])).map((verdict) => verdict.get('1'));
+    return (await Promise.all([...single, bundled])).map((verdictOf) => verdictOf('1'));
   };
   expect(await verdicts('first')).toEqual(['late', 'late', 'late']);
   expect(await verdicts('repeated')).toEqual(['done', 'done', 'done']);

