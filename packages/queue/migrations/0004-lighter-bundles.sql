@@ -31,33 +31,35 @@ begin
     returning task.*;
 end $$;
 
--- Leases the next tasks of one line as a bundle: see 0003. Each task is read once, and each column is returned as one text, "{1,2}", for all
--- tasks: the client takes it apart several times faster than rows. "traces" is a JSON array, or null when no task has one; "payloads" is a JSON array.
+-- Leases the next tasks of one line as a bundle: see 0003. Each task is read once, and little is returned for each: nearly all are new, and of
+-- tasks that were added together nearly everything is the same. "details" is null where all have lease 1, no trace and the same number of losses
+-- allowed ("losses"), else what each task has, in the order of "ids" and "payloads". Waits are in seconds.
 drop function claim_bundle;
 create function claim_bundle(
   claimer uuid, line_kind text, line_lane text, from_priority integer, from_position bigint, to_priority integer, slots integer,
   oldest_bundle bigint
 ) returns table (
-  bundle_id bigint, oldest bigint, apart integer,
-  ids text, leases text, priorities text, positions text, losses text, waited_ms text, traces json, payloads text
+  bundle_id bigint, oldest bigint, apart integer, last_priority integer, last_position bigint, longest_wait float8, shortest_wait float8,
+  losses integer, ids text, payloads json, details json
 ) language plpgsql set search_path from current as $$
 declare
   found record;
+  each record;
   fit integer;
 begin
   perform pg_advisory_xact_lock(line_key(line_kind, line_lane));
   if not exists (select from worker where worker.id = claimer and worker.gone_at is null) then
     return;
   end if;
-  select count(*)::integer as number, array_agg(next.id) as ids, array_agg(next.lease + 1) as leases, array_agg(next.priority) as priorities,
-    array_agg(next.position) as positions, array_agg(next.losses_allowed) as losses,
-    array_agg((date_part('epoch', statement_timestamp() - next.run_at) * 1000)::bigint) as waited,
-    array_agg(next.trace) as traces, bool_or(next.trace is not null) as traced, array_agg(next.payload::text) as payloads,
-    array_agg(next.attempts = 0) as fresh,
-    array_agg(next.attempts = 0 and next.waits_as is null and next.batch_id is null and next.keep_seconds = 0 and not next.cancelled) as fits
+  select count(*)::integer as number, array_agg(next.id) as ids, json_agg(next.payload) as payloads, max(next.losses_allowed) as losses,
+    min(next.run_at) as first_run, max(next.run_at) as last_run,
+    bool_and(next.attempts = 0 and next.waits_as is null and next.batch_id is null and next.keep_seconds = 0 and not next.cancelled) as fit,
+    bool_and(next.lease = 0 and next.trace is null) and max(next.losses_allowed) = min(next.losses_allowed) as alike
   into found
   from (
-    select candidate.* from task as candidate
+    select candidate.id, candidate.payload, candidate.run_at, candidate.lease, candidate.attempts, candidate.waits_as, candidate.batch_id,
+      candidate.keep_seconds, candidate.cancelled, candidate.trace, candidate.losses_allowed
+    from task as candidate
     where candidate.kind = line_kind and candidate.lane = line_lane and candidate.state = 'ready' and candidate.key is null
       and (candidate.priority, candidate.position) >= (from_priority, from_position) and candidate.priority <= to_priority
       and candidate.id not in (
@@ -71,24 +73,61 @@ begin
   if found.number = 0 then
     return;
   end if;
-  fit := coalesce(array_position(found.fits, false) - 1, found.number);
-  apart := case when fit < found.number
-    then greatest(1, coalesce(array_position(found.fresh, false, fit + 1) - 1, slots) - fit) end;
-  if fit = 0 then
-    return next;
-    return;
+  fit := found.number;
+  if not found.fit or not found.alike then
+    -- Seldom: they are read again, each by itself.
+    select array_agg(next.attempts = 0) as fresh,
+      array_agg(next.attempts = 0 and next.waits_as is null and next.batch_id is null and next.keep_seconds = 0 and not next.cancelled) as fits,
+      array_agg(next.payload::text) as payloads, array_agg(next.lease + 1) as leases, array_agg(next.losses_allowed) as losses,
+      array_agg(next.trace) as traces
+    into each
+    from (select * from task where task.id = any(found.ids) order by task.priority, task.position) as next;
+    fit := coalesce(array_position(each.fits, false) - 1, fit);
+    if fit < found.number then
+      apart := greatest(1, coalesce(array_position(each.fresh, false, fit + 1) - 1, slots) - fit);
+      found.ids := found.ids[1:fit];
+      found.payloads := ('[' || array_to_string(each.payloads[1:fit], ',') || ']')::json;
+    end if;
+    if fit = 0 then
+      return next;
+      return;
+    end if;
+    details := json_build_object('leases', each.leases[1:fit], 'losses', each.losses[1:fit], 'traces', each.traces[1:fit]);
   end if;
+  select task.priority, task.position into last_priority, last_position from task where task.id = found.ids[fit];
   insert into bundle (worker_id, kind, lane, task_ids, last_priority, last_position)
-  values (claimer, line_kind, line_lane, found.ids[1:fit], found.priorities[fit], found.positions[fit])
+  values (claimer, line_kind, line_lane, found.ids, claim_bundle.last_priority, claim_bundle.last_position)
   returning bundle.id into bundle_id;
   oldest := (select min(bundle.id) from bundle where bundle.kind = line_kind and bundle.lane = line_lane and bundle.id >= oldest_bundle);
-  ids := found.ids[1:fit];
-  leases := found.leases[1:fit];
-  priorities := found.priorities[1:fit];
-  positions := found.positions[1:fit];
-  losses := found.losses[1:fit];
-  waited_ms := found.waited[1:fit];
-  traces := case when found.traced then to_json(found.traces[1:fit]) end;
-  payloads := '[' || array_to_string(found.payloads[1:fit], ',') || ']';
+  longest_wait := greatest(0, date_part('epoch', statement_timestamp() - found.first_run));
+  shortest_wait := greatest(0, date_part('epoch', statement_timestamp() - found.last_run));
+  losses := found.losses;
+  ids := found.ids;
+  payloads := found.payloads;
   return next;
+end $$;
+
+-- Deletes tasks of bundles that are done, all of them or none: true if each bundle is there and each task is leased with them, under the one
+-- lease. If not, nothing has changed, and one must look at each by itself.
+create function finish_bundled(ended bigint[], common_lease bigint, bundles bigint[], closing bigint[]) returns boolean
+language plpgsql set search_path from current as $$
+declare
+  number integer;
+begin
+  perform from bundle where id = any(bundles) order by id for update;
+  get diagnostics number = row_count;
+  if number <> cardinality(bundles) then
+    return false;
+  end if;
+  begin
+    delete from task where id = any(ended) and lease = common_lease - 1 and worker_id is null;
+    get diagnostics number = row_count;
+    if number <> cardinality(ended) then
+      raise sqlstate 'SLIPW';
+    end if;
+  exception when sqlstate 'SLIPW' then
+    return false;
+  end;
+  delete from bundle where id = any(closing);
+  return true;
 end $$;

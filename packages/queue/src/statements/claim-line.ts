@@ -87,40 +87,42 @@ export async function claimBundle(
 function bundledFrom(row: Record<string, unknown>, all: Pick<Claimed, 'kind' | 'lane' | 'worker'>): Claimed[] {
   const { kind, lane, worker } = all;
   const bundle = String(row['bundle_id']);
-  const leases = numbersIn(row['leases']);
-  const priorities = numbersIn(row['priorities']);
-  const positions = numbersIn(row['positions']);
-  const losses = numbersIn(row['losses']);
-  const waited = numbersIn(row['waited_ms']);
-  const traces = Array.isArray(row['traces']) ? row['traces'] : [];
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as the function in the migration writes it
-  const payloads = JSON.parse(String(row['payloads'])) as unknown[];
-  return numbersIn(row['ids']).map((id, at) => ({
+  const priority = Number(row['last_priority']);
+  const position = Number(row['last_position']);
+  const losses = Number(row['losses']);
+  const longest = Number(row['longest_wait']);
+  const ids = String(row['ids']).slice(1, -1).split(',');
+  const less = (longest - Number(row['shortest_wait'])) / Math.max(1, ids.length - 1);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as the function in the migration writes them
+  const { payloads, details } = row as { payloads: unknown[]; details: Details | null };
+  return ids.map((id, at) => ({
     id,
     kind,
     lane,
     payload: payloads[at],
     key: null,
-    lease: leases[at] ?? '',
+    lease: details === null ? '1' : String(details.leases[at]),
     worker,
     bundle,
-    priority: Number(priorities[at]),
-    position: Number(positions[at]),
+    priority,
+    position,
     attempts: 1,
     failures: 0,
     losses: 0,
     crashes: 0,
     ooms: 0,
     timeouts: 0,
-    lossesAllowed: Number(losses[at]),
+    lossesAllowed: details?.losses[at] ?? losses,
     batchId: null,
     keepSeconds: 0,
-    trace: typeof traces[at] === 'string' ? traces[at] : null,
-    waitedSeconds: Math.max(0, Number(waited[at]) / 1_000),
+    trace: details?.traces[at] ?? null,
+    waitedSeconds: longest - less * at,
   }));
 }
 
-/** The numbers of an array as PostgreSQL writes it: `{1,2}`. */
-function numbersIn(array: unknown): string[] {
-  return String(array).slice(1, -1).split(',');
+/** What tasks of a bundle have, where it is not the same for all. */
+interface Details {
+  leases: number[];
+  losses: number[];
+  traces: (string | null)[];
 }

@@ -12,7 +12,7 @@ export interface Claimed {
   worker: string;
   /** The bundle that it was leased with; null: it was leased by itself. */
   bundle: string | null;
-  /** Its place in line. */
+  /** Its place in line; of one that was leased with a bundle, the last place of that. */
   priority: number;
   position: number;
   /** How often it was begun, this time included, and how often an attempt ended for which cause. */
@@ -27,7 +27,10 @@ export interface Claimed {
   /** For how long its result is to be kept. */
   keepSeconds: number;
   trace: string | null;
-  /** Seconds it was ready before it was claimed (of the last wait, as far as is known). */
+  /**
+   * Seconds it was ready before it was claimed (of the last wait, as far as is known). Of one that was leased with a bundle: by its place between
+   * the longest and the shortest wait of those.
+   */
   waitedSeconds: number;
 }
 

@@ -21,6 +21,7 @@ export interface Names {
   /** Functions. */
   claimSingly: string;
   claimBundle: string;
+  finishBundled: string;
   cancelBundled: string;
   /** Sequence of ids and places in line. */
   position: string;
@@ -48,6 +49,7 @@ export function namesIn(schema: string): Names {
     bundle: `"${schema}".bundle`,
     claimSingly: `"${schema}".claim_singly`,
     claimBundle: `"${schema}".claim_bundle`,
+    finishBundled: `"${schema}".finish_bundled`,
     cancelBundled: `"${schema}".cancel_bundled`,
     position: `'"${schema}".task_id_seq'`,
     channel: `${schema}_task`,
