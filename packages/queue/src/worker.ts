@@ -10,7 +10,7 @@ const TROUBLE_RETRY_MS = 1_000;
 /** So many tasks claimed in advance are worth a bundle. */
 const BUNDLE = 64;
 /** After so many attempts that never waited for anything the event loop gets a turn: what it has for the rest of the program, and the answers to claims and ends. */
-const IN_ONE_BREATH = 256;
+const IN_ONE_TURN = 256;
 /** With more ends than that to be written, slots are kept until they are. */
 const MOST_UNWRITTEN = 4_000;
 
@@ -52,7 +52,7 @@ export class Worker {
   #idle: (() => void) | null = null;
   /** Slots that became free since the event loop had a turn. */
   #freed = 0;
-  #breath: NodeJS.Immediate | null = null;
+  #turn: 'asked' | 'no' = 'no';
   /** Handlers that have ended and whose outcome is not written yet. */
   #unwritten = 0;
 
@@ -199,14 +199,15 @@ export class Worker {
   #free(slots: Slots): void {
     slots.running -= 1;
     this.#freed += 1;
-    this.#breath ??= setImmediate(() => this.#breathe());
-    if (this.#freed < IN_ONE_BREATH) this.#refill(slots);
+    if (this.#turn === 'no') setImmediate(() => this.#hadTurn());
+    this.#turn = 'asked';
+    if (this.#freed < IN_ONE_TURN) this.#refill(slots);
   }
 
   /** The event loop had its turn. */
-  #breathe(): void {
-    this.#breath = null;
-    const waiting = this.#freed >= IN_ONE_BREATH;
+  #hadTurn(): void {
+    this.#turn = 'no';
+    const waiting = this.#freed >= IN_ONE_TURN;
     this.#freed = 0;
     if (waiting) for (const slots of this.#slots.values()) this.#refill(slots);
   }
