@@ -119,6 +119,9 @@ export class DatabaseSource implements Source {
     return claimed;
   }
 
+  /** No claim ever waits here: notifications do that. */
+  async stopWaiting(): Promise<void> {}
+
   async unclaim(tasks: readonly Claimed[]): Promise<void> {
     await this.#settler.takeBack(tasks).catch(() => undefined);
     // Also those of bundles: a cancel may have taken some out.

@@ -46,6 +46,8 @@ export interface Source {
   start(listener: SourceListener): Promise<void>;
   /** Leases tasks; less than there may be at once, never more than wanted. Calls `onWork` when more may be had. @throws on faults. */
   claim(wanted: readonly Wanted[]): Promise<Claimed[]>;
+  /** No claim is left open from now on, and what such a one may have got is given back; what runs goes on. Never rejects. */
+  stopWaiting(): Promise<void>;
   /** Gives back tasks that were claimed and not begun. Never rejects: what can't be written is taken back with the lease. */
   unclaim(tasks: readonly Claimed[]): Promise<void>;
   /** Writes what became of a task, and tries again while there is no connection. Never rejects. */
