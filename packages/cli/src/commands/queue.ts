@@ -1,8 +1,8 @@
 import { SlipwayError } from '@slipway/app/errors';
 import { type Command, Option } from 'commander';
+import type { ApiQueue, ApiTask } from '../api.ts';
 import { connect, type Client } from '../client.ts';
 import { contextOf, type Context } from '../context.ts';
-import type { QueueAnswer, TaskAnswer, TasksAnswer } from '../queue/answers.ts';
 import { queueTarget, type QueueTarget, taskPath } from '../queue/queue-target.ts';
 import { deadTable, oneQueue, oneTask, queueTable } from '../queue/queue-text.ts';
 import { appliedText, proposalText, type SizeAnswer } from '../queue/size-text.ts';
@@ -34,7 +34,7 @@ export function define(command: Command): void {
         if (environment !== null) query.set('environment', environment);
       }
       const client = await connect(context);
-      const queues = await client.get<QueueAnswer[]>(
+      const queues = await client.get<ApiQueue[]>(
         what === undefined ? '/api/queues' : `/api/queues?${query.toString()}`,
       );
       context.print(queues, queueTable(queues));
@@ -46,11 +46,11 @@ export function define(command: Command): void {
     .action(async (name: string, task: string | undefined) => {
       const { context, client, queue } = await open(command, name);
       if (task === undefined) {
-        const answer = await client.get<QueueAnswer>(queue.path);
+        const answer = await client.get<ApiQueue>(queue.path);
         context.print(answer, oneQueue(answer));
         return;
       }
-      const answer = await client.get<TaskAnswer>(taskPath(queue, task));
+      const answer = await client.get<ApiTask>(taskPath(queue, task));
       context.print(answer, oneTask(answer));
     });
 
@@ -67,7 +67,7 @@ export function define(command: Command): void {
     .action(async (name: string, options: { limit: string }) => {
       const limit = wholeNumber('--limit', options.limit, 1, 1000);
       const { context, client, queue } = await open(command, name);
-      const answer = await client.get<TasksAnswer>(`${queue.path}/tasks?state=dead&limit=${limit}`);
+      const answer = await client.get<{ tasks: ApiTask[] }>(`${queue.path}/tasks?state=dead&limit=${limit}`);
       context.print(answer, deadTable(queue.name, answer.tasks, limit));
     });
 
