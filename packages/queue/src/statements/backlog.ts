@@ -55,9 +55,9 @@ export async function countBacklog(
        ) as due where $1::text is null or kind = $1 group by kind, lane
      ), running as (
        select kind, lane, count(*) as number from (
-         (select kind, lane from ${names.task} as task where state = 'running' limit ${MOST + 1})
-         union all (select kind, lane from ${bundled(names)} as task limit ${MOST + 1})
-       ) as sample where $1::text is null or kind = $1 group by kind, lane
+         (select kind, lane from ${names.task} as task where state = 'running' and ($1::text is null or kind = $1) limit ${MOST + 1})
+         union all (select kind, lane from ${bundled(names)} as task where $1::text is null or kind = $1 limit ${MOST + 1})
+       ) as sample group by kind, lane
      )
      select kind, lane, sum(ready)::int as ready, sum(soon)::int as soon, sum(running)::int as running,
        extract(epoch from clock_timestamp() - min(oldest))::float8 as oldest,

@@ -48,7 +48,7 @@ const gauges: { of: (line: Backlog) => number; name: string; help: string }[] = 
   {
     of: ({ oldestSeconds }) => oldestSeconds ?? 0,
     name: 'oldest_seconds',
-    help: 'How long the first in line has been ready',
+    help: 'How long the oldest ready task has waited',
   },
 ];
 

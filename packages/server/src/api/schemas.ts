@@ -220,7 +220,7 @@ export const queueSchema = z
     environment: z.string(),
     lanes: z.array(laneSchema),
     ratePerMinute: z.object({ arrived: z.number(), done: z.number() }),
-    /** For how long the first in line has been ready; null: none is. */
+    /** For how long the oldest ready task has waited; null: none is ready. */
     oldestSeconds: z.number().nullable(),
     dead: z.int(),
     /** There are more ready tasks than were counted. */
