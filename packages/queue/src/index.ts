@@ -1,6 +1,7 @@
 export { AttemptAborted, Crashed, Discard, Interrupted, OutOfMemory, Snooze, TimedOut } from './attempt.ts';
 export type { AbortCause, Attempt, Handler, Usage } from './attempt.ts';
 export type { AttemptEnd, AttemptName, QueueEvent } from './events.ts';
+export { inTransaction } from './in-transaction.ts';
 export { migrate, MigrationRefused } from './migrate.ts';
 export type { MigrateOptions } from './migrate.ts';
 export { openQueue } from './open-queue.ts';
