@@ -31,6 +31,7 @@ export { runCommands } from './remote/run-commands.ts';
 export type { CommandSource, CommandWorker, RunCommandsOptions } from './remote/run-commands.ts';
 export type { Backlog } from './statements/backlog.ts';
 export type { BatchResult } from './statements/batch-results.ts';
+export { deathCauses } from './statements/bury.ts';
 export type { DeathCause } from './statements/bury.ts';
 export type { KindCounts } from './statements/counts.ts';
 export type { DeadTask } from './statements/dead.ts';

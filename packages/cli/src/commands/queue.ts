@@ -1,4 +1,5 @@
 import { SlipwayError } from '@slipway/app/errors';
+import type { DeathCause } from '@slipway/queue';
 import { type Command, Option } from 'commander';
 import type { ApiQueue, ApiTask } from '../api.ts';
 import { connect, type Client } from '../client.ts';
@@ -10,17 +11,17 @@ import { tailQueue } from '../queue/tail.ts';
 import { appOrEnvironment, wholeNumber } from '../target.ts';
 
 const QUEUE = 'APP/ENV/WORKER, or WORKER where there is only one of that name';
-/** How an attempt, or a task, came to its end. */
-const causes = [
-  'retries-used',
-  'discarded',
-  'invalid-payload',
-  'input-missing',
-  'lost',
-  'crashed',
-  'out-of-memory',
-  'timed-out',
-];
+/** Said here again, because a thin command does not load the queue; the types keep it whole. */
+const causes: Record<DeathCause, true> = {
+  'retries-used': true,
+  discarded: true,
+  'invalid-payload': true,
+  'input-missing': true,
+  lost: true,
+  crashed: true,
+  'out-of-memory': true,
+  'timed-out': true,
+};
 
 export function define(command: Command): void {
   verb(command, 'list', 'queues and how full they are')
@@ -75,7 +76,7 @@ export function define(command: Command): void {
     .argument('<queue>', QUEUE)
     .argument('[task]', 'id of a dead task')
     .option('--dead', 'all of them')
-    .addOption(new Option('--cause <cause>', 'with --dead: only those that died of it').choices(causes))
+    .addOption(new Option('--cause <cause>', 'with --dead: only those that died of it').choices(Object.keys(causes)))
     .action(async (name: string, task: string | undefined, options: { dead?: boolean; cause?: string }) => {
       const which = whichDead(task, options);
       const { context, client, queue } = await open(command, name);
