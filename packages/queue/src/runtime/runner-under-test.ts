@@ -3,7 +3,8 @@ import { onTestFinished } from 'vitest';
 import { everyMark, type ProcessStat } from '../processes/index.ts';
 import { CommandRunner, type AttemptReport, type CommandRunnerOptions } from './command-runner.ts';
 import type { AttemptFolder } from './attempt-folder.ts';
-import type { Lane, Limits } from './limits.ts';
+import type { Limits } from './limits.ts';
+import type { Lane } from '../statements/lane.ts';
 import type { Progress } from './progress-file.ts';
 
 const mebibyte = 1024 * 1024;

@@ -1,5 +1,5 @@
 import { bundled, notBundled } from './bundle.ts';
-import type { Lane } from './lane.ts';
+import { type Lane, laneOf } from './lane.ts';
 import type { Database, Names } from './names.ts';
 
 /** What waits and runs of one kind, in one lane. */
@@ -71,7 +71,7 @@ export async function countBacklog(
   );
   return rows.map((row) => ({
     kind: String(row['kind']),
-    lane: row['lane'] === 'fallback' ? 'fallback' : 'normal',
+    lane: laneOf(row['lane']),
     ready: Number(row['ready']),
     dueSoon: Number(row['soon']),
     running: Number(row['running']),
@@ -95,7 +95,7 @@ export async function knownLines(db: Database, names: Names): Promise<{ kind: st
   const { rows } = await db.query(`select kind, lane from ${names.tally} order by kind, lane`);
   return rows.map((row) => ({
     kind: String(row['kind']),
-    lane: row['lane'] === 'fallback' ? 'fallback' : 'normal',
+    lane: laneOf(row['lane']),
   }));
 }
 
