@@ -27,7 +27,7 @@ export interface SourceListener {
   onCancelled: (taskId: string) => void;
   /** All leases are lost: others have, or will have, the tasks. */
   onLost: () => void;
-  /** Ids of the tasks that run here: asked at each heartbeat. */
+  /** Ids of the tasks that are leased to this process, begun or not: asked at each heartbeat. */
   running: () => readonly string[];
 }
 

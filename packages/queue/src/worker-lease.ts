@@ -12,7 +12,7 @@ export interface WorkerLeaseOptions {
   leaseSeconds: number;
   /** This process was given up: what it runs belongs to others now. Called before it takes a new lease, under which it may get the same tasks again. */
   onLost: () => void;
-  /** Ids of the tasks that this process runs. */
+  /** Ids of the tasks that are known to be leased to this process, begun or not. */
   running: () => readonly string[];
   /** A task of a worker that is gone was taken back. */
   onRescued: (task: Rescued) => void;
