@@ -2,22 +2,12 @@ import path from 'node:path';
 import { freePort, startProcess, temporaryFolder, testDatabase, waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
 import { ApiRefused, Queue, type QueueEvent, RemoteQueue } from '../index.ts';
-import { folderStore } from '../objects/index.ts';
-import { kinds, serve } from './api-under-test.ts';
+import { kinds } from './api-under-test.ts';
+import { servedQueue } from './served-queue-under-test.ts';
 
 async function setup() {
-  const { pool, url: database } = await testDatabase();
-  const folder = await temporaryFolder();
-  const objects = folderStore(folder);
-  const queue = new Queue({ pool, leaseSeconds: 2, objects });
-  await queue.migrate();
-  await queue.start();
-  const { url, server } = await serve(queue, folder, 0);
-  onTestFinished(async () => {
-    await queue.stop({ graceSeconds: 0 });
-    server.closeAllConnections();
-    server.close();
-  });
+  const served = await servedQueue();
+  const { url } = served;
   const ask = async (method: string, address: string, body?: unknown, token = 'shop') => {
     const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
     const headers = { authorization: `Bearer ${token}` };
@@ -25,7 +15,7 @@ async function setup() {
     const answer = await response.text();
     return { status: response.status, answer, json: () => JSON.parse(answer) };
   };
-  return { pool, database, folder, objects, queue, url, ask };
+  return { ...served, ask };
 }
 
 test('adds tasks one by one and many at once, lists and shows them', async () => {
