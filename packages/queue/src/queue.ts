@@ -48,8 +48,18 @@ import { isPassing } from './connection-errors.ts';
  * Each arrow is one statement in `statements/`. Every arrow out of `running` names the lease, which grows each time, so that
  * only the worker that holds the task moves it.
  *
- * What happens to a task: `insertTasks` adds it; a {@link DatabaseSource} claims it for the worker of some process, which runs it
- * and hands its outcome back; the source's settler writes that down. What a dead process held is taken back by the others.
+ * The way of a task, in the order in which to read the code:
+ *
+ * | file | what happens |
+ * | --- | --- |
+ * | producer.ts        | it is added, and those who may work on it are told |
+ * | consumer.ts        | holds a source and a worker together, and starts and stops both |
+ * | database-source.ts | hears of it: by a notification, when it is due, or by looking now and then |
+ * | claimer.ts         | decides where to look, and leases it to this process |
+ * | worker.ts          | gives it a slot |
+ * | running-task.ts    | runs the handler; outcome.ts says what its end means for the task |
+ * | settler.ts         | writes that down, if the lease is still held |
+ * | worker-lease.ts    | keeps the leases of this process, and takes back those of processes that are gone |
  */
 export class Queue extends TaskDesk {
   readonly #pool: Pool;

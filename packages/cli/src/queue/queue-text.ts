@@ -1,3 +1,4 @@
+import { sizeText } from '@slipway/queue/sizing';
 import type { ApiQueue, ApiTask } from '../api.ts';
 import { timeText } from '../describe.ts';
 import { facts, table } from '../table.ts';
@@ -100,12 +101,6 @@ export function deadTable(queue: string, tasks: ApiTask[], limit: number): strin
   );
   const more = tasks.length < limit ? [] : [`These are the newest ${limit}; see more by a larger --limit.`];
   return [rows, '', ...more, `Try them again: slipway queue retry ${queue} TASK, or --dead for all`].join('\n');
-}
-
-export function sizeText({ cpu, memoryBytes, timeoutSeconds }: Lane['size']): string {
-  const mib = memoryBytes / 1024 ** 2;
-  const memory = mib >= 1024 ? `${Number((mib / 1024).toFixed(2))} GiB` : `${Math.round(mib)} MiB`;
-  return `${cpu} CPU, ${memory}, ${timeoutSeconds} s`;
 }
 
 /** What went wrong is often said in the last line of several. */
