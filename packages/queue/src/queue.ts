@@ -1,12 +1,16 @@
 import path from 'node:path';
 import type { Pool, PoolClient } from 'pg';
+import type { Handler } from './attempt.ts';
 import { boundedPool } from './bounded-pool.ts';
 import { collectObjects } from './collect-objects.ts';
+import { isPassing } from './connection-errors.ts';
 import { Consumer } from './consumer.ts';
 import { DatabaseSource } from './database-source.ts';
 import { DebouncedNotifier } from './debounced-notifier.ts';
 import { eventOf, type QueueEvent } from './events.ts';
+import { HolderWatch } from './holder-watch.ts';
 import { migrate } from './migrate.ts';
+import type { Garbage, ObjectStore } from './objects/index.ts';
 import { type AddedBatch, Producer } from './producer.ts';
 import type {
   BatchOptions,
@@ -17,11 +21,9 @@ import type {
   TaskOptions,
   WorkOptions,
 } from './queue-options.ts';
-import type { Garbage, ObjectStore } from './objects/index.ts';
 import { Broker } from './remote/broker.ts';
 import type { Settlement } from './running-task.ts';
 import { type AttemptSample, readSamples } from './sizing/index.ts';
-import { HolderWatch } from './holder-watch.ts';
 import { housekeep } from './statements/housekeep.ts';
 import type { Lane } from './statements/lane.ts';
 import { type Names, namesIn } from './statements/names.ts';
@@ -31,8 +33,6 @@ import { TaskDesk } from './task-desk.ts';
 import type { TaskKind } from './task-kind.ts';
 import { UsageWriter } from './usage-writer.ts';
 import { within } from './within.ts';
-import type { Handler } from './attempt.ts';
-import { isPassing } from './connection-errors.ts';
 
 /**
  * Durable tasks on PostgreSQL, at least once.
@@ -42,11 +42,11 @@ import { isPassing } from './connection-errors.ts';
  * | scheduled | its time has not come (`runAt`, back-off, snooze) | promote -> ready; cancel -> gone |
  * | blocked   | waits for the last of its batch                   | the end of that -> ready; cancel -> gone |
  * | ready     | may be claimed                                    | claim -> running; cancel -> gone |
- * | running   | leased to a worker process                        | finish -> gone; release -> ready or scheduled; bury -> dead; rescue -> ready or dead |
+ * | running   | leased to a worker process                        | finish -> gone; release -> ready or scheduled; unclaim -> ready; bury -> dead; rescue -> ready or dead |
  * | dead      | in the dead letters, with its history             | redrive -> ready |
  *
  * Each arrow is one statement in `statements/`. Every arrow out of `running` names the lease, which grows each time, so that
- * only the worker that holds the task moves it.
+ * only the worker that holds the task moves it; or, for a rescue, a worker that is gone.
  *
  * The way of a task, in the order in which to read the code:
  *
@@ -150,6 +150,8 @@ export class Queue extends TaskDesk {
    */
   async stop(options: { graceSeconds?: number } = {}): Promise<void> {
     await this.#consumer.stop(options);
+    // Also when nothing was started here, or a request came meanwhile.
+    await this.#broker.stop();
   }
 
   /**

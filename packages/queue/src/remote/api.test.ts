@@ -2,7 +2,8 @@ import path from 'node:path';
 import { freePort, startProcess, temporaryFolder, testDatabase, waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
 import { ApiRefused, Queue, type QueueEvent, RemoteQueue } from '../index.ts';
-import { kinds } from './api-under-test.ts';
+import { queuesUnderTest } from '../queue-under-test.ts';
+import { kinds, serve } from './api-under-test.ts';
 import { servedQueue } from './served-queue-under-test.ts';
 
 async function setup() {
@@ -241,3 +242,18 @@ test(
     expect(events.some(({ event }) => event === 'disconnected')).toBe(true);
   },
 );
+
+test('a queue that was never started closes what its API has opened when it stops', async () => {
+  const { pool, queue } = await queuesUnderTest();
+  const { url, server } = await serve(queue, await temporaryFolder(), 0);
+  onTestFinished(() => void server.close());
+  const answer = await fetch(`${url}/workers`, { method: 'POST', headers: { authorization: 'Bearer shop' } });
+  expect(answer.status).toBe(201);
+  const listening = async () =>
+    (await pool.query(`select from pg_stat_activity where datname = current_database() and query like '%; listen "%'`))
+      .rowCount;
+  // The one that asks names it as well.
+  expect(await listening()).toBe(2);
+  await queue.stop();
+  await waitFor(async () => (await listening()) === 1, { what: 'the end of its connection' });
+});
