@@ -1,4 +1,4 @@
-import { createServer } from 'node:net';
+import { freePort } from './free-port.ts';
 import { inTurns, median, progress, round3, type Measured } from './measure.ts';
 import { RunningSlipway, startToHealthy, type Repository } from './slipway/running.ts';
 
@@ -107,15 +107,4 @@ async function checkSeconds(slipway: RunningSlipway): Promise<number> {
     '/events?app=shop&limit=200',
   );
   return events.findLast(({ kind }) => kind === 'check.passed')?.data.seconds ?? 0;
-}
-
-async function freePort(): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

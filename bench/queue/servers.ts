@@ -2,12 +2,12 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { EmbeddedPostgres } from '@slipway/postgres';
 import { Client } from 'pg';
+import { freePort } from '../free-port.ts';
 import { CannotMeasure, progress } from '../measure.ts';
 import type { ContenderName } from './contender.ts';
 
@@ -152,14 +152,4 @@ export async function installPeers(): Promise<void> {
       );
     },
   );
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('the server has no port');
-  return address.port;
 }

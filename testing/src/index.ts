@@ -7,6 +7,7 @@ export { ownPostgres } from './own-postgres.ts';
 export { freePort } from './port.ts';
 export { startProcess } from './process.ts';
 export type { ProcessOptions, TestProcess } from './process.ts';
+export { randomFrom } from './random.ts';
 export { s3Server } from './s3-server.ts';
 export type { S3Server } from './s3-server.ts';
 export { waitFor, waitUntilStill } from './wait-for.ts';

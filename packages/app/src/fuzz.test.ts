@@ -1,3 +1,4 @@
+import { randomFrom } from '@slipway/testing';
 import { expect, test } from 'vitest';
 import { isCollection, isMap, isScalar, isSeq, parseDocument, visit } from 'yaml';
 import type { Node } from 'yaml';
@@ -38,17 +39,6 @@ environments:
   production: { from: staging, approve: true, traffic: [5%, 25%, 100%], hold: 5m, host: shop.example.com }
   preview: { pull-requests: true, ttl: 72h, sleep: 30m }
 `;
-
-/** mulberry32: the same mutations on every machine, so that a failure can be repeated. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 const VALUES = [
   null,

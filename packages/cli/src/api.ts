@@ -7,8 +7,10 @@ export type {
   ApiJobResult,
   ApiLogLine,
   ApiProblem,
+  ApiQueue,
   ApiRelease,
   ApiRollout,
+  ApiTask,
   ApiToken,
   ApiWhy,
 } from '@slipway/server';

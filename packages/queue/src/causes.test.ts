@@ -1,8 +1,9 @@
-import { testDatabase, waitFor } from '@slipway/testing';
+import { waitFor } from '@slipway/testing';
 import type { Pool } from 'pg';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { Crashed, Interrupted, OutOfMemory, Queue, taskKind, TimedOut } from './index.ts';
+import { Crashed, Interrupted, OutOfMemory, taskKind, TimedOut } from './index.ts';
+import { queuesUnderTest } from './queue-under-test.ts';
 
 /** Each way in which an attempt ends has its own counter and its own path. */
 
@@ -18,10 +19,7 @@ async function run(
   } = {},
 ) {
   const kind = { ...heavy, ...options.kind };
-  const { pool } = await testDatabase();
-  const queue = new Queue({ pool, leaseSeconds: 1 });
-  onTestFinished(() => queue.stop({ graceSeconds: 0 }));
-  await queue.migrate();
+  const { pool, queue } = await queuesUnderTest({ leaseSeconds: 1 });
   const lanes: string[] = [];
   for (const lane of ['normal', 'fallback'] as const) {
     queue.work(
@@ -111,10 +109,7 @@ test.for<[Error, string, string]>([
 });
 
 test('timeoutSeconds aborts the attempt, which ran out of time if it throws, and is done if it returns', async () => {
-  const { pool } = await testDatabase();
-  const queue = new Queue({ pool });
-  onTestFinished(() => queue.stop({ graceSeconds: 0 }));
-  await queue.migrate();
+  const { pool, queue } = await queuesUnderTest();
   const runs: string[] = [];
   const kind = taskKind({ name: 'slow', payload: z.enum(['throws', 'returns']), retries: 0, fallback: 'bigger' });
   queue.work(

@@ -1,9 +1,10 @@
 import { utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { temporaryFolder, testDatabase, waitFor } from '@slipway/testing';
-import { expect, onTestFinished, test } from 'vitest';
-import { connectPool, Discard, Queue, taskKind, z } from './index.ts';
+import { temporaryFolder, waitFor } from '@slipway/testing';
+import { expect, test } from 'vitest';
+import { Discard, Queue, taskKind, z } from './index.ts';
 import { folderStore, ObjectRefused } from './objects/index.ts';
+import { queuesUnderTest } from './queue-under-test.ts';
 
 const day = 86_400;
 const render = taskKind({ name: 'render', payload: z.unknown(), retries: 0 });
@@ -11,18 +12,9 @@ const kept = taskKind({ name: 'kept', payload: z.unknown(), retries: 0, keepSeco
 const large = 'x'.repeat(70_000);
 
 async function setup() {
-  const { pool } = await testDatabase({
-    name: 'queue',
-    prepare: async (template) => {
-      const templatePool = connectPool(template);
-      await new Queue({ pool: templatePool }).migrate();
-      await templatePool.end();
-    },
-  });
   const folder = path.join(await temporaryFolder(), 'objects');
   const store = folderStore(folder);
-  const queue = new Queue({ pool, objects: store });
-  onTestFinished(() => queue.stop({ graceSeconds: 0 }));
+  const { pool, queue } = await queuesUnderTest({ objects: store });
   const keys = async () => (await Array.fromAsync(store.list(''))).map(({ key }) => key).toSorted();
   return {
     pool,

@@ -1,9 +1,8 @@
-import path from 'node:path';
-import { startProcess, waitFor } from '@slipway/testing';
+import { waitFor } from '@slipway/testing';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { taskKind } from './index.ts';
-import { queuesUnderTest } from './queue-under-test.ts';
+import { queuesUnderTest, workerProcesses } from './queue-under-test.ts';
 import { nextTime } from './schedule.ts';
 import { record } from './worker-under-test.ts';
 
@@ -58,14 +57,8 @@ test('of ticks that nobody was there for, one is made up for; a changed schedule
 
 test('a process whose clock is an hour off adds tasks when it is time by the clock of PostgreSQL', async () => {
   const { pool, url, queue } = await queuesUnderTest();
-  await pool.query('create table release (name text)');
-  await pool.query(
-    'create table record (task bigint, name text, attempt int, pid int, began_at timestamptz default clock_timestamp(), ended_at timestamptz)',
-  );
-  const file = path.join(import.meta.dirname, 'worker-under-test.ts');
-  const late = path.join(import.meta.dirname, 'clock-off-under-test.ts');
-  const child = startProcess(process.execPath, ['--import', late, file, url, '60']);
-  await child.waitForOutput(/^ready$/m);
+  const worker = await workerProcesses({ pool, url });
+  await worker(60, { clock: 'an hour ahead' });
   await queue.cron({ name: 'tick', schedule: '* * * * * *', kind: record, payload: { name: 'x' } });
   await waitFor(async () => ((await pool.query('select from record')).rowCount ?? 0) >= 3, { what: 'three ticks' });
   await queue.uncron('tick');

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import { Claimer } from './claimer.ts';
 import { CronClock } from './cron-clock.ts';
-import { describeError, isPassing, messageOf, sqlState } from './connection-errors.ts';
+import { describeError, isPassing, messageOf } from './connection-errors.ts';
 import { DueTimer } from './due-timer.ts';
 import type { QueueEvent } from './events.ts';
 import { Link } from './link.ts';
@@ -10,10 +10,11 @@ import { OwnConnections } from './prepared.ts';
 import { ProgressWriter } from './progress-writer.ts';
 import type { EndedAttempt } from './running-task.ts';
 import type { Settled } from './finisher.ts';
+import { restoringName } from './restore-name.ts';
 import { Settler } from './settler.ts';
 import type { Source, SourceListener, Wanted } from './source.ts';
 import type { Claimed } from './statements/claimed.ts';
-import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
+import type { Database, Names } from './statements/names.ts';
 import { promoteDue } from './statements/promote.ts';
 import type { Rescued } from './statements/rescue.ts';
 import type { Lane } from './statements/lane.ts';
@@ -120,13 +121,13 @@ export class DatabaseSource implements Source {
     return claimed;
   }
 
+  /** No claim ever waits here: notifications do that. */
+  async stopWaiting(): Promise<void> {}
+
   async unclaim(tasks: readonly Claimed[]): Promise<void> {
     await this.#settler.takeBack(tasks).catch(() => undefined);
     // Also those of bundles: a cancel may have taken some out.
-    const unclaim = (name: 'restore' | 'drop') => unclaimTasks(this.#link, this.#names, tasks, name);
-    await unclaim('restore')
-      .catch((error: unknown) => (sqlState(error) === UNIQUE_VIOLATION ? unclaim('drop') : Promise.reject(error)))
-      .catch(() => undefined);
+    await restoringName((name) => unclaimTasks(this.#link, this.#names, tasks, name)).catch(() => undefined);
   }
 
   settle(end: EndedAttempt): void {

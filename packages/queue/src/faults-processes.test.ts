@@ -1,32 +1,13 @@
-import path from 'node:path';
-import { startProcess, testDatabase, waitFor } from '@slipway/testing';
+import { waitFor } from '@slipway/testing';
 import { expect, test } from 'vitest';
-import { Queue } from './index.ts';
+import { queuesUnderTest, workerProcesses } from './queue-under-test.ts';
 import { hold, record } from './worker-under-test.ts';
 
 /** Processes that are killed again and again under load, and one whose clock is wrong. */
 
 async function setup() {
-  const { pool, url } = await testDatabase();
-  const queue = new Queue({ pool });
-  await queue.migrate();
-  await pool.query('create table release (name text)');
-  await pool.query(
-    'create table record (task bigint, name text, attempt int, pid int, began_at timestamptz default clock_timestamp(), ended_at timestamptz)',
-  );
-  const worker = async (leaseSeconds: number, clock: 'right' | 'an hour ahead' = 'right', concurrency = 4) => {
-    const program = path.join(import.meta.dirname, 'worker-under-test.ts');
-    const preload = ['--import', path.join(import.meta.dirname, 'shifted-clock-under-test.ts')];
-    const child = startProcess(process.execPath, [
-      ...(clock === 'right' ? [] : preload),
-      program,
-      url,
-      String(leaseSeconds),
-      String(concurrency),
-    ]);
-    await child.waitForOutput(/^ready$/m);
-    return child;
-  };
+  const { pool, url, queue } = await queuesUnderTest();
+  const worker = await workerProcesses({ pool, url });
   return { pool, queue, worker };
 }
 
@@ -81,7 +62,7 @@ test.for(['killed', 'stopped'] as const)(
   async (how) => {
     const { pool, queue, worker } = await setup();
     await pool.query(`insert into release values ('short')`);
-    const first = await worker(60, 'right', 2);
+    const first = await worker(60, { concurrency: 2 });
     const lines = (child: typeof first, text: string) => child.output().split(text).length - 1;
     const many = (name: string, count: number) =>
       queue.enqueueMany(
@@ -111,7 +92,7 @@ test.for(['killed', 'stopped'] as const)(
       ]);
     }
     await pool.query(`insert into release values ('long')`);
-    const second = await worker(60, 'right', 2);
+    const second = await worker(60, { concurrency: 2 });
     await waitFor(() => lines(second, 'releases long') === 40, { what: 'long tasks to end', seconds: 20 });
     await waitFor(async () => (await pool.query('select from slipway_queue.task')).rowCount === 0, { what: 'the end' });
     expect(await queue.dead({ limit: 1 })).toEqual([]);
@@ -120,7 +101,7 @@ test.for(['killed', 'stopped'] as const)(
 
 test('two processes at each tick of a schedule, one with its clock an hour off: one task a tick', async () => {
   const { pool, queue, worker } = await setup();
-  const workers = [await worker(5), await worker(5, 'an hour ahead')];
+  const workers = [await worker(5), await worker(5, { clock: 'an hour ahead' })];
   await queue.cron({ name: 'tick', schedule: '* * * * * *', kind: record, payload: { name: 'x' } });
   await waitFor(async () => ((await pool.query('select from record')).rowCount ?? 0) >= 5, { what: 'five ticks' });
   await queue.uncron('tick');
@@ -140,7 +121,7 @@ test('a worker whose clock is an hour ahead takes nothing from others, and delay
   const right = await worker(1);
   await queue.enqueue(hold, { name: 'x' });
   await right.waitForOutput(/holds x attempt 1/);
-  const ahead = await worker(1, 'an hour ahead');
+  const ahead = await worker(1, { clock: 'an hour ahead' });
   await right.kill();
   // The right one is gone for sure; the wrong one takes its task, and keeps it beside another right one.
   await ahead.waitForOutput(/holds x attempt 2/);

@@ -1,7 +1,8 @@
-import { testDatabase, waitFor } from '@slipway/testing';
-import { expect, onTestFinished, test } from 'vitest';
+import { waitFor } from '@slipway/testing';
+import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { Queue, type QueueEvent, taskKind } from './index.ts';
+import { type QueueEvent, taskKind } from './index.ts';
+import { queuesUnderTest } from './queue-under-test.ts';
 
 /** Tasks that are at fault themselves: by their payload, or by what their handler returns. Their neighbours never notice. */
 
@@ -11,11 +12,7 @@ const note = taskKind({ ...fields, payload: z.object({ n: z.number() }) });
 const foreign = taskKind({ ...fields, payload: z.unknown() });
 
 async function setup() {
-  const { pool } = await testDatabase();
-  const events: QueueEvent[] = [];
-  const queue = new Queue({ pool, leaseSeconds: 1, onEvent: (event) => events.push(event) });
-  onTestFinished(() => queue.stop({ graceSeconds: 0 }));
-  await queue.migrate();
+  const { pool, queue, events } = await queuesUnderTest({ leaseSeconds: 1 });
   const idle = () =>
     waitFor(async () => (await pool.query('select from slipway_queue.task')).rowCount === 0, {
       what: 'every task to be done or dead',

@@ -1,8 +1,8 @@
-import path from 'node:path';
-import { ownPostgres, startProcess, testDatabase, waitFor } from '@slipway/testing';
+import { ownPostgres, waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { connectPool, Queue, type QueueEvent, taskKind } from './index.ts';
+import { queuesUnderTest, workerProcesses } from './queue-under-test.ts';
 import { hold, poison, record } from './worker-under-test.ts';
 
 /** What goes wrong around a queue: processes that die, freeze or are told to go, and a PostgreSQL that comes and goes. */
@@ -10,21 +10,8 @@ import { hold, poison, record } from './worker-under-test.ts';
 const note = taskKind({ name: 'note', payload: z.object({ n: z.number() }), retries: 0 });
 
 async function setup() {
-  const { pool, url } = await testDatabase();
-  await new Queue({ pool }).migrate();
-  await pool.query('create table release (name text)');
-  await pool.query(
-    'create table record (task bigint, name text, attempt int, pid int, began_at timestamptz default clock_timestamp(), ended_at timestamptz)',
-  );
-  const events: QueueEvent[] = [];
-  const queue = new Queue({ pool, leaseSeconds: 1, onEvent: (event) => events.push(event) });
-  onTestFinished(() => queue.stop({ graceSeconds: 0 }));
-  const worker = async (leaseSeconds: number, concurrency = 4) => {
-    const file = path.join(import.meta.dirname, 'worker-under-test.ts');
-    const child = startProcess(process.execPath, [file, url, String(leaseSeconds), String(concurrency)]);
-    await child.waitForOutput(/^ready$/m);
-    return child;
-  };
+  const { pool, url, queue, events } = await queuesUnderTest({ leaseSeconds: 1 });
+  const worker = await workerProcesses({ pool, url });
   const release = (name: string) => pool.query('insert into release values ($1)', [name]);
   const idle = () =>
     waitFor(async () => (await pool.query('select from slipway_queue.task')).rowCount === 0, {
@@ -134,7 +121,7 @@ test(
 
 test('a key that becomes free wakes the process that waits for it', async () => {
   const { queue, worker, release, idle } = await setup();
-  const elsewhere = await worker(60, 1);
+  const elsewhere = await worker(60, { concurrency: 1 });
   await queue.enqueue(hold, { name: 'x' }, { key: 'k' });
   await elsewhere.waitForOutput(/holds x/);
   const ended: number[] = [];

@@ -1,6 +1,7 @@
 export { AttemptAborted, Crashed, Discard, Interrupted, OutOfMemory, Snooze, TimedOut } from './attempt.ts';
 export type { AbortCause, Attempt, Handler, Usage } from './attempt.ts';
 export type { AttemptEnd, AttemptName, QueueEvent } from './events.ts';
+export { inTransaction } from './in-transaction.ts';
 export { migrate, MigrationRefused } from './migrate.ts';
 export type { MigrateOptions } from './migrate.ts';
 export { openQueue } from './open-queue.ts';
@@ -30,6 +31,7 @@ export { runCommands } from './remote/run-commands.ts';
 export type { CommandSource, CommandWorker, RunCommandsOptions } from './remote/run-commands.ts';
 export type { Backlog } from './statements/backlog.ts';
 export type { BatchResult } from './statements/batch-results.ts';
+export { deathCauses } from './statements/bury.ts';
 export type { DeathCause } from './statements/bury.ts';
 export type { KindCounts } from './statements/counts.ts';
 export type { DeadTask } from './statements/dead.ts';

@@ -1,30 +1,17 @@
-import { testDatabase, waitFor } from '@slipway/testing';
+import { waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { z } from 'zod';
-import { connectPool, Discard, Queue, taskKind } from './index.ts';
+import { Discard, type Queue, taskKind } from './index.ts';
 import { OwnConnections } from './prepared.ts';
+import { queuesUnderTest } from './queue-under-test.ts';
 import { namesIn } from './statements/names.ts';
 import { writeProgress } from './statements/progress.ts';
 
 const note = taskKind({ name: 'note', payload: z.object({ n: z.number() }), retries: 0 });
 const kept = taskKind({ name: 'kept', payload: z.object({ n: z.number() }), retries: 0, keepSeconds: 60 });
 
-async function setup() {
-  const { pool } = await testDatabase({
-    name: 'queue',
-    prepare: async (template) => {
-      const templatePool = connectPool(template);
-      await new Queue({ pool: templatePool }).migrate();
-      await templatePool.end();
-    },
-  });
-  const queue = new Queue({ pool });
-  onTestFinished(() => queue.stop({ graceSeconds: 0 }));
-  return { pool, queue };
-}
-
 test('tells what is known of a task in each of its states', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   const finish = Promise.withResolvers<void>();
   queue.work(kept, async ({ n }, attempt) => {
     if (n === 2) throw new Discard('broken');
@@ -61,7 +48,7 @@ test('tells what is known of a task in each of its states', async () => {
 });
 
 test('lists tasks in pages, whatever table they are in, each once', async () => {
-  const { queue, pool } = await setup();
+  const { queue, pool } = await queuesUnderTest();
   await queue.enqueueMany(
     note,
     Array.from({ length: 25 }, (_, n) => ({ payload: { n } })),
@@ -98,7 +85,7 @@ test('lists tasks in pages, whatever table they are in, each once', async () => 
 });
 
 test('makes all dead tasks of a kind or cause ready again, the oldest first', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   queue.work(note, async () => {
     throw new Discard('x');
   });
@@ -117,7 +104,7 @@ test('makes all dead tasks of a kind or cause ready again, the oldest first', as
 });
 
 test('tells the backlog by kind and lane', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   await queue.enqueueMany(
     note,
     [1, 2, 3].map((n) => ({ payload: { n } })),
@@ -137,7 +124,7 @@ test('tells the backlog by kind and lane', async () => {
 });
 
 test('progress is the last word, written at most once a second, and only under the lease of the attempt', async () => {
-  const { queue, pool } = await setup();
+  const { queue, pool } = await queuesUnderTest();
   const finish = Promise.withResolvers<void>();
   const told = Promise.withResolvers<void>();
   queue.work(note, async (_, attempt) => {

@@ -1,10 +1,9 @@
-import path from 'node:path';
-import { startProcess, waitFor, waitUntilStill } from '@slipway/testing';
+import { waitFor, waitUntilStill } from '@slipway/testing';
 import type { Pool } from 'pg';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { z } from 'zod';
 import { taskKind } from './index.ts';
-import { queuesUnderTest } from './queue-under-test.ts';
+import { queuesUnderTest, workerProcesses } from './queue-under-test.ts';
 import { Link } from './link.ts';
 import { limited } from './worker-under-test.ts';
 
@@ -154,18 +153,8 @@ test('ten thousand keys at their limit are looked at once, and one that becomes 
 
 test('a key never runs more tasks at once than its kind allows, in four processes', { timeout: 120_000 }, async () => {
   const { pool, url, queue } = await queuesUnderTest();
-  await pool.query('create table release (name text)');
-  await pool.query(
-    'create table record (task bigint, name text, attempt int, pid int, began_at timestamptz default clock_timestamp(), ended_at timestamptz)',
-  );
-  const file = path.join(import.meta.dirname, 'worker-under-test.ts');
-  const workers = await Promise.all(
-    Array.from({ length: 4 }, async () => {
-      const child = startProcess(process.execPath, [file, url, '60', '6']);
-      await child.waitForOutput(/^ready$/m);
-      return child;
-    }),
-  );
+  const worker = await workerProcesses({ pool, url });
+  const workers = await Promise.all([1, 2, 3, 4].map(() => worker(60, { concurrency: 6 })));
   const enqueued: Promise<string>[] = [];
   for (let n = 0; n < 60; n++) {
     for (const key of ['red', 'green', 'blue']) enqueued.push(queue.enqueue(limited, { name: key }, { key }));

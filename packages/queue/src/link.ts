@@ -1,4 +1,5 @@
 import { Client, DatabaseError, type Pool } from 'pg';
+import { transactionOn } from './in-transaction.ts';
 import { prepared, settings } from './prepared.ts';
 import type { Database } from './statements/names.ts';
 
@@ -23,13 +24,10 @@ const LAST_RETRY_MS = 2_000;
  * The one connection a queue keeps open: it listens, beats and claims, so that an idle queue holds one backend and picks a
  * task up without connecting first.
  *
- * | state | meaning |
- * | --- | --- |
- * | closed     | before `start`, after `stop` |
- * | connecting | a connection is being opened, or the next try is timed |
- * | open       | it works; `query` rejects in every other state |
- *
- * `#open` is the only way into `open`, `#broke` the only way out of it.
+ * | state | meaning | leaves it by |
+ * | --- | --- | --- |
+ * | closed | before `start`, after `stop`, or broken: the next try is timed or under way; `query` rejects | `#open` -> open |
+ * | open   | it works | `#broke`, `stop` -> closed |
  */
 export class Link implements Database {
   readonly #options: LinkOptions;
@@ -75,18 +73,9 @@ export class Link implements Database {
 
   /** Statements that belong together, with nothing in between. */
   transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
-    const result = this.#last.then(async () => {
-      const db: Database = { query: (text, values) => this.#query(text, values) };
-      await db.query('begin');
-      try {
-        const value = await work(db);
-        await db.query('commit');
-        return value;
-      } catch (error) {
-        await db.query('rollback').catch(() => undefined); // the first error is the one to tell
-        throw error;
-      }
-    });
+    const result = this.#last.then(() =>
+      transactionOn<Database, T>({ query: (text, values) => this.#query(text, values) }, work),
+    );
     this.#last = result.catch(() => undefined);
     return result;
   }

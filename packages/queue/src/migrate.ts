@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Pool, PoolClient } from 'pg';
+import { transactionOn } from './in-transaction.ts';
 
 export interface MigrateOptions {
   /** PostgreSQL schema of the tables; made when missing. The files don't name it: it is their search path. */
@@ -9,7 +10,7 @@ export interface MigrateOptions {
   folder: string;
 }
 
-export interface Migration {
+interface Migration {
   number: number;
   name: string;
   file: string;
@@ -37,7 +38,7 @@ export async function migrate(pool: Pool, options: MigrateOptions): Promise<stri
   let unusable: Error | undefined;
   try {
     if (pending(await appliedNames(client, options.schema), migrations, options.schema).length === 0) return [];
-    return await inTransaction(client, () => applyPending(client, migrations, options.schema));
+    return await transactionOn(client, () => applyPending(client, migrations, options.schema));
   } catch (error) {
     unusable = error instanceof Error ? error : new Error(String(error));
     throw error;
@@ -47,7 +48,7 @@ export async function migrate(pool: Pool, options: MigrateOptions): Promise<stri
 }
 
 /** Reads the folder. @throws {Error} when numbers repeat or are missing. */
-export async function readMigrations(folder: string): Promise<Migration[]> {
+async function readMigrations(folder: string): Promise<Migration[]> {
   const files = (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort();
   return files.map((file, index) => {
     const [, digits, name] = /^(\d{4})-([a-z0-9-]+)\.sql$/.exec(file) ?? [];
@@ -115,16 +116,4 @@ function pending(applied: string[], migrations: Migration[], schema: string): Mi
     );
   }
   return migrations.slice(applied.length);
-}
-
-async function inTransaction<T>(client: PoolClient, work: () => Promise<T>): Promise<T> {
-  await client.query('begin');
-  try {
-    const result = await work();
-    await client.query('commit');
-    return result;
-  } catch (error) {
-    await client.query('rollback').catch(() => undefined); // the first error is the one to tell
-    throw error;
-  }
 }

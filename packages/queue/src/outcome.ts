@@ -28,7 +28,7 @@ export type Outcome =
   | { kind: 'escalated'; cause: 'oom' | 'timeout'; error: string }
   | { kind: 'snoozed'; seconds: number }
   | { kind: 'interrupted' }
-  | { kind: 'dead'; cause: DeathCause; error: string };
+  | { kind: 'dead'; cause: Exclude<DeathCause, 'lost'>; error: string };
 
 export type FailedOutcome = Exclude<Outcome, { kind: 'done' }>;
 

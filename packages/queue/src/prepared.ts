@@ -6,7 +6,7 @@ import type { Database } from './statements/names.ts';
  * planner only changes its mind when its statistics are wrong, which for a table that fills and empties within minutes they
  * mostly are. So it plans once, and never to read a whole table.
  */
-export const steady =
+const steady =
   'set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off';
 
 /** What a connection of the queue's own begins with. PostgreSQL itself gives a statement up after the timeout, so that none goes on that nobody waits for. */

@@ -1,31 +1,12 @@
 import { setImmediate as turn } from 'node:timers';
-import { testDatabase, waitFor } from '@slipway/testing';
+import { waitFor } from '@slipway/testing';
 import { Client } from 'pg';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { z } from 'zod';
-import { type Attempt, Discard, Queue, type QueueEvent, type QueueOptions, Snooze, taskKind } from './index.ts';
+import { type Attempt, Discard, Queue, Snooze, taskKind } from './index.ts';
+import { queuesUnderTest } from './queue-under-test.ts';
 
 const note = taskKind({ name: 'note', payload: z.object({ text: z.string() }), retries: 2, backoff: () => 0 });
-
-/** A queue with its tables in a database of its own, not started. */
-async function setup(options: Partial<QueueOptions> = {}) {
-  const { pool, url } = await testDatabase({
-    name: 'queue',
-    prepare: async (template) => {
-      const { connectPool } = await import('./index.ts');
-      const templatePool = connectPool(template);
-      await new Queue({ pool: templatePool }).migrate();
-      await templatePool.end();
-    },
-  });
-  const events: QueueEvent[] = [];
-  const another = (more: Partial<QueueOptions> = {}) => {
-    const queue = new Queue({ pool, onEvent: (event) => events.push(event), ...options, ...more });
-    onTestFinished(() => queue.stop({ graceSeconds: 0 }));
-    return queue;
-  };
-  return { pool, url, events, queue: another(), another };
-}
 
 const gone = (queue: Queue) =>
   waitFor(
@@ -37,7 +18,7 @@ const gone = (queue: Queue) =>
   );
 
 test('hands a task to its handler, once, and forgets it', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   const seen: [string, Attempt][] = [];
   queue.work(note, async ({ text }, attempt) => void seen.push([text, attempt]));
   await queue.stop(); // before start: nothing happens
@@ -49,7 +30,7 @@ test('hands a task to its handler, once, and forgets it', async () => {
 });
 
 test('picks up what another process enqueued within milliseconds, also after it was idle', async () => {
-  const { queue, another } = await setup();
+  const { queue, another } = await queuesUnderTest();
   const times: number[] = [];
   queue.work(note, async () => void times.push(performance.now()));
   await queue.start();
@@ -66,7 +47,7 @@ test('picks up what another process enqueued within milliseconds, also after it 
 });
 
 test('works on tasks that were there before its handler, and on those that came before its start', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   await queue.enqueue(note, { text: 'early' });
   await queue.start();
   const seen: string[] = [];
@@ -76,7 +57,7 @@ test('works on tasks that were there before its handler, and on those that came 
 });
 
 test('a task exists exactly when the transaction that enqueued it commits', async () => {
-  const { queue, pool } = await setup();
+  const { queue, pool } = await queuesUnderTest();
   const seen: string[] = [];
   queue.work(note, async ({ text }) => void seen.push(text));
   await queue.start();
@@ -94,7 +75,7 @@ test('a task exists exactly when the transaction that enqueued it commits', asyn
 });
 
 test('refuses a payload that does not match, and buries one that was stored by somebody else', async () => {
-  const { queue, pool, events } = await setup();
+  const { queue, pool, events } = await queuesUnderTest();
   await expect(queue.enqueue(note, JSON.parse('{"text":1}'))).rejects.toThrow(/expected string/);
   queue.work(note, async () => undefined);
   await queue.start();
@@ -115,7 +96,7 @@ test('refuses a payload that does not match, and buries one that was stored by s
 });
 
 test('tries again after an error, then buries the task with its history, and redrives it', async () => {
-  const { queue, events } = await setup();
+  const { queue, events } = await queuesUnderTest();
   let fails = true;
   const seen: number[] = [];
   queue.work(note, async (_, attempt) => {
@@ -150,7 +131,7 @@ test('tries again after an error, then buries the task with its history, and red
 });
 
 test('waits for the back-off between retries', async () => {
-  const { queue, events } = await setup();
+  const { queue, events } = await queuesUnderTest();
   const times: number[] = [];
   const slow = taskKind({ name: 'slow', payload: z.null(), retries: 1, backoff: (retry) => retry * 0.3 });
   queue.work(slow, async () => {
@@ -165,7 +146,7 @@ test('waits for the back-off between retries', async () => {
 });
 
 test('a snoozed task uses no retry, a discarded one gets none', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   const attempts: number[] = [];
   queue.work(note, async (_, { number }) => {
     attempts.push(number);
@@ -180,7 +161,7 @@ test('a snoozed task uses no retry, a discarded one gets none', async () => {
 });
 
 test('a delayed task is not handled before its time, and at its time without being polled for', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   const times: number[] = [];
   queue.work(note, async () => void times.push(Date.now()));
   await queue.start();
@@ -194,7 +175,7 @@ test('a delayed task is not handled before its time, and at its time without bei
 });
 
 test('the more urgent task is first, then the older one', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   const seen: string[] = [];
   for (const [text, priority] of [
     ['c', 0],
@@ -212,7 +193,7 @@ test('the more urgent task is first, then the older one', async () => {
 });
 
 test('runs no more tasks at once than it may', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   const full = Promise.withResolvers<void>();
   let now = 0;
   let most = 0;
@@ -234,7 +215,7 @@ test('runs no more tasks at once than it may', async () => {
 });
 
 test('while a task waits under a unique name, it is found instead of adding another', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   const later = Date.now() + 3_600_000;
   const ids = await Promise.all(
     Array.from({ length: 20 }, (_, n) => queue.enqueue(note, { text: `${n}` }, { unique: 'only', runAt: later + n })),
@@ -267,7 +248,7 @@ test('while a task waits under a unique name, it is found instead of adding anot
 });
 
 test('a task that goes back while a successor waits under its name does not collide with it', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   const started = Promise.withResolvers<void>();
   const fail = Promise.withResolvers<void>();
   const seen: string[] = [];
@@ -292,7 +273,7 @@ test('a task that goes back while a successor waits under its name does not coll
 });
 
 test('a task that waits for its retry is found under its unique name, and brought forward', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   const kind = taskKind({ name: 'reconcile', payload: z.null(), backoff: () => 3_600 });
   const attempts: number[] = [];
   queue.work(kind, async (_, { number }) => {
@@ -308,7 +289,7 @@ test('a task that waits for its retry is found under its unique name, and brough
 });
 
 test('cancels a waiting task, and a running one by its signal', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   const waiting = await queue.enqueue(note, { text: 'waits' }, { delaySeconds: 3600 });
   expect(await queue.cancel(waiting)).toBe(true);
   expect(await queue.cancel(waiting)).toBe(false);
@@ -329,7 +310,7 @@ test('cancels a waiting task, and a running one by its signal', async () => {
 });
 
 test('stop lets a short task finish, and gives a long one back without using up a retry', async () => {
-  const { queue, another, pool } = await setup();
+  const { queue, another, pool } = await queuesUnderTest();
   const started = Promise.withResolvers<void>();
   const aborted: unknown[] = [];
   let running = 0;
@@ -368,7 +349,7 @@ test('stop lets a short task finish, and gives a long one back without using up 
 });
 
 test('a queue that was stopped can be started again', async () => {
-  const { queue } = await setup();
+  const { queue } = await queuesUnderTest();
   const seen: string[] = [];
   queue.work(note, async ({ text }) => void seen.push(text));
   await queue.start();
@@ -379,7 +360,7 @@ test('a queue that was stopped can be started again', async () => {
 });
 
 test('an idle queue makes one statement per heartbeat and no other', async () => {
-  const { queue } = await setup({ leaseSeconds: 1.5 });
+  const { queue } = await queuesUnderTest({ leaseSeconds: 1.5 });
   queue.work(note, async () => undefined);
   await queue.start();
   await queue.enqueue(note, { text: 'x' });
@@ -403,7 +384,7 @@ test('an idle queue makes one statement per heartbeat and no other', async () =>
 
 test('kinds whose names would break a notification are refused, and schemas that would need escaping', async () => {
   expect(() => taskKind({ name: 'two words', payload: z.null() })).toThrow(/can't name a kind/);
-  const { pool } = await setup();
+  const { pool } = await queuesUnderTest();
   expect(() => new Queue({ pool, schema: 'a"b' })).toThrow(/can't be the queue's schema/);
 });
 

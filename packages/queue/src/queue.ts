@@ -1,11 +1,16 @@
 import path from 'node:path';
 import type { Pool, PoolClient } from 'pg';
+import type { Handler } from './attempt.ts';
 import { boundedPool } from './bounded-pool.ts';
 import { collectObjects } from './collect-objects.ts';
+import { isPassing } from './connection-errors.ts';
+import { Consumer } from './consumer.ts';
 import { DatabaseSource } from './database-source.ts';
 import { DebouncedNotifier } from './debounced-notifier.ts';
 import { eventOf, type QueueEvent } from './events.ts';
+import { HolderWatch } from './holder-watch.ts';
 import { migrate } from './migrate.ts';
+import type { Garbage, ObjectStore } from './objects/index.ts';
 import { type AddedBatch, Producer } from './producer.ts';
 import type {
   BatchOptions,
@@ -16,11 +21,9 @@ import type {
   TaskOptions,
   WorkOptions,
 } from './queue-options.ts';
-import { type Garbage, type ObjectStore, openPayload } from './objects/index.ts';
 import { Broker } from './remote/broker.ts';
 import type { Settlement } from './running-task.ts';
 import { type AttemptSample, readSamples } from './sizing/index.ts';
-import { HolderWatch } from './holder-watch.ts';
 import { housekeep } from './statements/housekeep.ts';
 import type { Lane } from './statements/lane.ts';
 import { type Names, namesIn } from './statements/names.ts';
@@ -30,9 +33,6 @@ import { TaskDesk } from './task-desk.ts';
 import type { TaskKind } from './task-kind.ts';
 import { UsageWriter } from './usage-writer.ts';
 import { within } from './within.ts';
-import { Worker } from './worker.ts';
-import type { Handler } from './attempt.ts';
-import { isPassing, messageOf } from './connection-errors.ts';
 
 /**
  * Durable tasks on PostgreSQL, at least once.
@@ -42,14 +42,24 @@ import { isPassing, messageOf } from './connection-errors.ts';
  * | scheduled | its time has not come (`runAt`, back-off, snooze) | promote -> ready; cancel -> gone |
  * | blocked   | waits for the last of its batch                   | the end of that -> ready; cancel -> gone |
  * | ready     | may be claimed                                    | claim -> running; cancel -> gone |
- * | running   | leased to a worker process                        | finish -> gone; release -> ready or scheduled; bury -> dead; rescue -> ready or dead |
+ * | running   | leased to a worker process                        | finish -> gone; release -> ready or scheduled; unclaim -> ready; bury -> dead; rescue -> ready or dead |
  * | dead      | in the dead letters, with its history             | redrive -> ready |
  *
  * Each arrow is one statement in `statements/`. Every arrow out of `running` names the lease, which grows each time, so that
- * only the worker that holds the task moves it.
+ * only the worker that holds the task moves it; or, for a rescue, a worker that is gone.
  *
- * What happens to a task: `insertTasks` adds it; a {@link DatabaseSource} claims it for the {@link Worker} of some process, which runs it
- * and hands its outcome back; the source's settler writes that down. What a dead process held is taken back by the others.
+ * The way of a task, in the order in which to read the code:
+ *
+ * | file | what happens |
+ * | --- | --- |
+ * | producer.ts        | it is added, and those who may work on it are told |
+ * | consumer.ts        | holds a source and a worker together, and starts and stops both |
+ * | database-source.ts | hears of it: by a notification, when it is due, or by looking now and then |
+ * | claimer.ts         | decides where to look, and leases it to this process |
+ * | worker.ts          | gives it a slot |
+ * | running-task.ts    | runs the handler; outcome.ts says what its end means for the task |
+ * | settler.ts         | writes that down, if the lease is still held |
+ * | worker-lease.ts    | keeps the leases of this process, and takes back those of processes that are gone |
  */
 export class Queue extends TaskDesk {
   readonly #pool: Pool;
@@ -61,11 +71,8 @@ export class Queue extends TaskDesk {
   readonly #broker: Broker;
   readonly #holders: HolderWatch;
   readonly #source: DatabaseSource;
-  readonly #worker: Worker;
+  readonly #consumer: Consumer;
   readonly #producer: Producer;
-  #phase: 'idle' | 'started' = 'idle';
-  #starting: Promise<void> = Promise.resolve();
-  #stopping: Promise<void> | null = null;
 
   constructor(options: QueueOptions) {
     const names = namesIn(options.schema ?? 'slipway_queue');
@@ -104,12 +111,15 @@ export class Queue extends TaskDesk {
         await this.#holders.look(db);
       },
     });
-    this.#worker = new Worker({
+    this.#consumer = new Consumer({
       source: this.#source,
+      payloads: this.#objects,
+      emit: (event) => this.#emit(event),
       onSettled: (settlement) => this.#settled(settlement),
-      onTrouble: (what, error) => {
-        if (!isPassing(error)) this.#emit({ event: 'failed', what, error: messageOf(error) });
-      },
+      isPassing,
+      // Counts and measurements that can't be written now are not worth waiting for.
+      onEmpty: () =>
+        Promise.all([within(2, Promise.all([this.#tally.flush(), this.#usage.flush()])), this.#broker.stop()]),
     });
     this.#producer = new Producer({
       pool: this.#pool,
@@ -131,29 +141,7 @@ export class Queue extends TaskDesk {
 
   /** Begins to work on tasks. @throws when PostgreSQL can't be reached now; later it is waited for. */
   async start(): Promise<void> {
-    await this.#stopping;
-    if (this.#phase !== 'idle') return this.#starting;
-    this.#phase = 'started';
-    this.#starting = this.#startNow();
-    return this.#starting;
-  }
-
-  async #startNow(): Promise<void> {
-    try {
-      await this.#source.start({
-        onWork: () => this.#worker.wake(),
-        onCancelled: (taskId) => this.#worker.abort(taskId, 'cancelled'),
-        onLost: () => {
-          this.#emit({ event: 'lease-lost', tasks: this.#worker.held().length });
-          this.#worker.abortAll('lease-lost');
-        },
-        running: () => this.#worker.held(),
-      });
-    } catch (error) {
-      this.#phase = 'idle';
-      throw error;
-    }
-    this.#worker.start();
+    await this.#consumer.start();
   }
 
   /**
@@ -161,22 +149,9 @@ export class Queue extends TaskDesk {
    * they have ended, and gives the others back at once, without using up a retry. Safe to call twice, or before `start`.
    */
   async stop(options: { graceSeconds?: number } = {}): Promise<void> {
-    if (this.#phase === 'idle') return;
-    this.#stopping ??= this.#stopNow(options.graceSeconds ?? 10).finally(() => {
-      this.#phase = 'idle';
-      this.#stopping = null;
-    });
-    return this.#stopping;
-  }
-
-  async #stopNow(graceSeconds: number): Promise<void> {
-    await this.#starting.catch(() => undefined);
-    await this.#worker.stop(graceSeconds);
-    this.#source.giveUp();
-    // Counts and measurements that can't be written now are not worth waiting for.
-    const flushed = within(2, Promise.all([this.#tally.flush(), this.#usage.flush()]));
-    await Promise.all([flushed, this.#broker.stop()]);
-    await this.#source.stop();
+    await this.#consumer.stop(options);
+    // Also when nothing was started here, or a request came meanwhile.
+    await this.#broker.stop();
   }
 
   /**
@@ -232,19 +207,12 @@ export class Queue extends TaskDesk {
 
   /** Registers the handler of a kind and lane, before or after `start`. @throws {Error} when there is one. */
   work<P>(kind: TaskKind<P>, handler: Handler<P>, options: WorkOptions = {}): void {
-    this.#worker.register({
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the payload is checked by this very kind before the handler sees it
-      ...({ kind, handler } as unknown as { kind: TaskKind<unknown>; handler: Handler<unknown> }),
-      lane: options.lane ?? 'normal',
-      concurrency: options.concurrency ?? 4,
-      timeoutSeconds: options.timeoutSeconds ?? null,
-      open: (stored) => openPayload(this.#objects, stored),
-    });
+    this.#consumer.work(kind, handler, options);
   }
 
   /** Changes how many tasks of a kind and lane run at once in this process. What runs goes on. */
   resize(kind: string, lane: Lane, concurrency: number): void {
-    this.#worker.resize(kind, lane, concurrency);
+    this.#consumer.resize(kind, lane, concurrency);
   }
 
   /** What happened since the beginning, by kind and lane; the last two seconds may be missing. */

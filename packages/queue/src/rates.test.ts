@@ -1,24 +1,14 @@
-import { testDatabase, waitFor } from '@slipway/testing';
-import { expect, onTestFinished, test } from 'vitest';
+import { waitFor } from '@slipway/testing';
+import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { connectPool, Queue, type RateOptions, taskKind } from './index.ts';
+import { type RateOptions, taskKind } from './index.ts';
+import { queuesUnderTest } from './queue-under-test.ts';
 import { reserveStarts, returnStarts } from './statements/rate.ts';
 import { namesIn } from './statements/names.ts';
 
 async function setup() {
-  const { pool } = await testDatabase({
-    name: 'queue',
-    prepare: async (template) => {
-      const templatePool = connectPool(template);
-      await new Queue({ pool: templatePool }).migrate();
-      await templatePool.end();
-    },
-  });
-  const queues = Array.from({ length: 3 }, () => {
-    const queue = new Queue({ pool });
-    onTestFinished(() => queue.stop({ graceSeconds: 0 }));
-    return queue;
-  });
+  const { pool, queue, another } = await queuesUnderTest();
+  const queues = [queue, another(), another()];
   // When tasks were claimed, by PostgreSQL's clock.
   await pool.query('create table start (key text, at timestamptz)');
   await pool.query(

@@ -1,6 +1,7 @@
 import { appendFileSync } from 'node:fs';
 import { z } from 'zod';
 import { connectPool, Queue, Snooze, taskKind } from './index.ts';
+import { workUntilTold } from './worker-under-test.ts';
 
 /**
  * A worker process for tests of short tasks: `short-worker-under-test.ts URL LEASE_SECONDS LOG [CONCURRENCY]`. It appends a line to the file LOG for
@@ -42,12 +43,5 @@ if (import.meta.main) {
     },
     { concurrency: Number(concurrency) },
   );
-  process.once('SIGTERM', () => {
-    void queue
-      .stop({ graceSeconds: 0.2 })
-      .then(() => pool.end())
-      .then(() => process.exit(0));
-  });
-  await queue.start();
-  console.log('ready');
+  await workUntilTold(queue, pool);
 }

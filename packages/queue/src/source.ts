@@ -25,7 +25,7 @@ export interface SourceListener {
   onCancelled: (taskId: string) => void;
   /** All leases are lost: others have, or will have, the tasks. */
   onLost: () => void;
-  /** Ids of the tasks that run here: asked at each heartbeat. */
+  /** Ids of the tasks that are leased to this process, begun or not: asked at each heartbeat. */
   running: () => readonly string[];
 }
 
@@ -37,6 +37,8 @@ export interface Source {
   start(listener: SourceListener): Promise<void>;
   /** Leases tasks; less than there may be at once, never more than wanted. Calls `onWork` when more may be had. @throws on faults. */
   claim(wanted: readonly Wanted[]): Promise<Claimed[]>;
+  /** No claim is left open from now on, and what such a one may have got is given back; what runs goes on. Never rejects. */
+  stopWaiting(): Promise<void>;
   /** Gives back tasks that were claimed and not begun. Never rejects: what can't be written is taken back with the lease. */
   unclaim(tasks: readonly Claimed[]): Promise<void>;
   /**

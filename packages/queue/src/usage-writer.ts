@@ -1,5 +1,6 @@
 import type { Outcome } from './outcome.ts';
 import type { Settlement } from './running-task.ts';
+import { endedBy } from './statements/bury.ts';
 import type { Database, Names } from './statements/names.ts';
 import { addUsage, type UsageRow } from './statements/usage.ts';
 
@@ -57,8 +58,6 @@ function endOf(outcome: Outcome): UsageRow['ended'] | null {
     case 'interrupted':
       return null;
     case 'dead':
-      if (outcome.cause === 'crashed') return 'crash';
-      if (outcome.cause === 'out-of-memory') return 'oom';
-      return outcome.cause === 'timed-out' ? 'timeout' : 'error';
+      return endedBy[outcome.cause];
   }
 }

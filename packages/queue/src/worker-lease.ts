@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { sqlState } from './connection-errors.ts';
 import { isGone, proveThisProcess } from './host.ts';
+import { restoringName } from './restore-name.ts';
 import { beat, forgetWorkers, markGone, registerWorker } from './statements/beat.ts';
 import { rescueBundles, takeBackStrayBundles } from './statements/bundle.ts';
 import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
@@ -12,7 +13,7 @@ export interface WorkerLeaseOptions {
   leaseSeconds: number;
   /** This process was given up: what it runs belongs to others now. Called before it takes a new lease, under which it may get the same tasks again. */
   onLost: () => void;
-  /** Ids of the tasks that this process runs. */
+  /** Ids of the tasks that are known to be leased to this process, begun or not. */
   running: () => readonly string[];
   /** A task of a worker that is gone was taken back. */
   onRescued: (task: Rescued) => void;
@@ -146,10 +147,7 @@ export class WorkerLease {
   }
 
   async #rescue(db: Database): Promise<void> {
-    const rescued = await rescueTasks(db, this.#names, 'restore').catch((error: unknown) => {
-      if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
-      return rescueTasks(db, this.#names, 'drop');
-    });
+    const rescued = await restoringName((name) => rescueTasks(db, this.#names, name));
     for (const task of rescued) this.#options.onRescued(task);
     if (rescued.length > 0) await this.#rescue(db);
   }

@@ -1,3 +1,4 @@
+import type { Pool } from 'pg';
 import { z } from 'zod';
 import { connectPool, Queue, taskKind } from './index.ts';
 
@@ -19,6 +20,18 @@ export const limited = taskKind({
 });
 /** Takes its process down. */
 export const poison = taskKind({ name: 'poison', payload: z.null(), retries: 0 });
+
+/** Begins to work, says so, and stops on SIGTERM as a worker should. */
+export async function workUntilTold(queue: Queue, pool: Pool): Promise<void> {
+  process.once('SIGTERM', () => {
+    void queue
+      .stop({ graceSeconds: 0.2 })
+      .then(() => pool.end())
+      .then(() => process.exit(0));
+  });
+  await queue.start();
+  console.log('ready');
+}
 
 if (import.meta.main) {
   const [url = '', leaseSeconds = '15', concurrency = '4'] = process.argv.slice(2);
@@ -65,12 +78,5 @@ if (import.meta.main) {
   );
   queue.work(poison, async () => void process.kill(process.pid, 'SIGKILL'), options);
 
-  process.once('SIGTERM', () => {
-    void queue
-      .stop({ graceSeconds: 0.2 })
-      .then(() => pool.end())
-      .then(() => process.exit(0));
-  });
-  await queue.start();
-  console.log('ready');
+  await workUntilTold(queue, pool);
 }

@@ -11,8 +11,6 @@ export type {
   ApiRelease,
   ApiQueue,
   ApiRollout,
-  ApiScale,
-  ApiSizeProposal,
   ApiTask,
   ApiToken,
   ApiWhy,

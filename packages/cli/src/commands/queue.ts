@@ -1,8 +1,9 @@
 import { SlipwayError } from '@slipway/app/errors';
+import type { DeathCause } from '@slipway/queue';
 import { type Command, Option } from 'commander';
+import type { ApiQueue, ApiTask } from '../api.ts';
 import { connect, type Client } from '../client.ts';
 import { contextOf, type Context } from '../context.ts';
-import type { QueueAnswer, TaskAnswer, TasksAnswer } from '../queue/answers.ts';
 import { queueTarget, type QueueTarget, taskPath } from '../queue/queue-target.ts';
 import { deadTable, oneQueue, oneTask, queueTable } from '../queue/queue-text.ts';
 import { appliedText, proposalText, type SizeAnswer } from '../queue/size-text.ts';
@@ -10,17 +11,17 @@ import { tailQueue } from '../queue/tail.ts';
 import { appOrEnvironment, wholeNumber } from '../target.ts';
 
 const QUEUE = 'APP/ENV/WORKER, or WORKER where there is only one of that name';
-/** How an attempt, or a task, came to its end. */
-const causes = [
-  'retries-used',
-  'discarded',
-  'invalid-payload',
-  'input-missing',
-  'lost',
-  'crashed',
-  'out-of-memory',
-  'timed-out',
-];
+/** Said here again, because a thin command does not load the queue; the types keep it whole. */
+const causes: Record<DeathCause, true> = {
+  'retries-used': true,
+  discarded: true,
+  'invalid-payload': true,
+  'input-missing': true,
+  lost: true,
+  crashed: true,
+  'out-of-memory': true,
+  'timed-out': true,
+};
 
 export function define(command: Command): void {
   verb(command, 'list', 'queues and how full they are')
@@ -34,7 +35,7 @@ export function define(command: Command): void {
         if (environment !== null) query.set('environment', environment);
       }
       const client = await connect(context);
-      const queues = await client.get<QueueAnswer[]>(
+      const queues = await client.get<ApiQueue[]>(
         what === undefined ? '/api/queues' : `/api/queues?${query.toString()}`,
       );
       context.print(queues, queueTable(queues));
@@ -46,11 +47,11 @@ export function define(command: Command): void {
     .action(async (name: string, task: string | undefined) => {
       const { context, client, queue } = await open(command, name);
       if (task === undefined) {
-        const answer = await client.get<QueueAnswer>(queue.path);
+        const answer = await client.get<ApiQueue>(queue.path);
         context.print(answer, oneQueue(answer));
         return;
       }
-      const answer = await client.get<TaskAnswer>(taskPath(queue, task));
+      const answer = await client.get<ApiTask>(taskPath(queue, task));
       context.print(answer, oneTask(answer));
     });
 
@@ -67,7 +68,7 @@ export function define(command: Command): void {
     .action(async (name: string, options: { limit: string }) => {
       const limit = wholeNumber('--limit', options.limit, 1, 1000);
       const { context, client, queue } = await open(command, name);
-      const answer = await client.get<TasksAnswer>(`${queue.path}/tasks?state=dead&limit=${limit}`);
+      const answer = await client.get<{ tasks: ApiTask[] }>(`${queue.path}/tasks?state=dead&limit=${limit}`);
       context.print(answer, deadTable(queue.name, answer.tasks, limit));
     });
 
@@ -75,7 +76,7 @@ export function define(command: Command): void {
     .argument('<queue>', QUEUE)
     .argument('[task]', 'id of a dead task')
     .option('--dead', 'all of them')
-    .addOption(new Option('--cause <cause>', 'with --dead: only those that died of it').choices(causes))
+    .addOption(new Option('--cause <cause>', 'with --dead: only those that died of it').choices(Object.keys(causes)))
     .action(async (name: string, task: string | undefined, options: { dead?: boolean; cause?: string }) => {
       const which = whichDead(task, options);
       const { context, client, queue } = await open(command, name);

@@ -1,6 +1,6 @@
 import { SlipwayError } from '@slipway/app/errors';
+import type { ApiQueue } from '../api.ts';
 import type { Client } from '../client.ts';
-import type { QueueAnswer } from './answers.ts';
 
 /** Names one queue: a worker of an app in an environment. */
 export interface QueueTarget {
@@ -23,7 +23,7 @@ export async function queueTarget(client: Client, text: string): Promise<QueueTa
     });
   }
   if (parts.length > 2) return targetOf(parts[0] ?? '', parts.slice(1, -1).join('/'), parts.at(-1) ?? '');
-  const all = await client.get<QueueAnswer[]>('/api/queues');
+  const all = await client.get<ApiQueue[]>('/api/queues');
   const found = all.filter(({ name }) => name === text).map((queue) => targetOfAnswer(queue));
   const [only] = found;
   if (only !== undefined && found.length === 1) return only;
@@ -37,7 +37,7 @@ export async function queueTarget(client: Client, text: string): Promise<QueueTa
   );
 }
 
-export function queueName({ environment, name }: QueueAnswer): string {
+export function queueName({ environment, name }: ApiQueue): string {
   return `${environment}/${name}`;
 }
 
@@ -45,7 +45,7 @@ export function taskPath(queue: QueueTarget, task: string): string {
   return `${queue.path}/tasks/${encodeURIComponent(task)}`;
 }
 
-function targetOfAnswer({ environment, name }: QueueAnswer): QueueTarget {
+function targetOfAnswer({ environment, name }: ApiQueue): QueueTarget {
   const slash = environment.indexOf('/');
   return targetOf(environment.slice(0, slash), environment.slice(slash + 1), name);
 }

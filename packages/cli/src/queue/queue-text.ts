@@ -1,11 +1,14 @@
+import { sizeText } from '@slipway/queue/sizing';
+import type { ApiQueue, ApiTask } from '../api.ts';
 import { timeText } from '../describe.ts';
 import { facts, table } from '../table.ts';
-import type { LaneAnswer, QueueAnswer, TaskAnswer } from './answers.ts';
 import { queueName } from './queue-target.ts';
 
 /** Queues and tasks as people read them on a terminal. */
 
-export function queueTable(queues: QueueAnswer[]): string {
+type Lane = ApiQueue['lanes'][number];
+
+export function queueTable(queues: ApiQueue[]): string {
   if (queues.length === 0) return 'No queues yet: a worker in a slipway.yaml makes one.';
   return table(
     ['QUEUE', 'READY', 'SCHEDULED', 'RUNNING', 'SLOTS', 'OLDEST', 'CAME/MIN', 'DONE/MIN', 'DEAD'],
@@ -23,7 +26,7 @@ export function queueTable(queues: QueueAnswer[]): string {
   );
 }
 
-export function oneQueue(queue: QueueAnswer): string {
+export function oneQueue(queue: ApiQueue): string {
   const name = queueName(queue);
   return [
     facts([
@@ -55,7 +58,7 @@ export function oneQueue(queue: QueueAnswer): string {
   ].join('\n\n');
 }
 
-export function oneTask(task: TaskAnswer): string {
+export function oneTask(task: ApiTask): string {
   const about = facts([
     ['task', `${task.id} of ${task.queue}`],
     ['state', stateText(task)],
@@ -84,7 +87,7 @@ export function oneTask(task: TaskAnswer): string {
   return `${about}\n\n${history}`;
 }
 
-export function deadTable(queue: string, tasks: TaskAnswer[], limit: number): string {
+export function deadTable(queue: string, tasks: ApiTask[], limit: number): string {
   if (tasks.length === 0) return `No dead tasks in ${queue}.`;
   const rows = table(
     ['TASK', 'CAUSE', 'ATTEMPTS', 'WHEN', 'ERROR'],
@@ -100,26 +103,20 @@ export function deadTable(queue: string, tasks: TaskAnswer[], limit: number): st
   return [rows, '', ...more, `Try them again: slipway queue retry ${queue} TASK, or --dead for all`].join('\n');
 }
 
-export function sizeText({ cpu, memoryBytes, timeoutSeconds }: LaneAnswer['size']): string {
-  const mib = memoryBytes / 1024 ** 2;
-  const memory = mib >= 1024 ? `${Number((mib / 1024).toFixed(2))} GiB` : `${Math.round(mib)} MiB`;
-  return `${cpu} CPU, ${memory}, ${timeoutSeconds} s`;
-}
-
 /** What went wrong is often said in the last line of several. */
 export function oneLine(text: string): string {
   const line = text.trim().replaceAll(/\s*\n\s*/g, ' ');
   return line.length > 200 ? `${line.slice(0, 199)}…` : line;
 }
 
-function stateText({ state, cause, runAt }: TaskAnswer): string {
+function stateText({ state, cause, runAt }: ApiTask): string {
   if (state === 'scheduled' && runAt !== null) return `scheduled for ${timeText(runAt)}`;
   if (state === 'blocked') return 'blocked: it waits for the last of its batch';
   return state === 'dead' && cause !== null ? `dead: ${cause}` : state;
 }
 
 /** `3 (1 error, 2 oom)`: what ended them, where it was not their success. */
-function attemptsText(task: TaskAnswer): string {
+function attemptsText(task: ApiTask): string {
   const ends = [
     [task.failures, 'error'],
     [task.ooms, 'oom'],
@@ -128,7 +125,7 @@ function attemptsText(task: TaskAnswer): string {
     [task.losses, 'lost'],
     [task.interruptions, 'interrupted'],
   ] as const;
-  const seen = ends.filter(([count]) => count !== null && count > 0).map(([count, cause]) => `${count} ${cause}`);
+  const seen = ends.filter(([count]) => count > 0).map(([count, cause]) => `${count} ${cause}`);
   return seen.length === 0 ? String(task.attempts) : `${task.attempts} (${seen.join(', ')})`;
 }
 
@@ -136,11 +133,11 @@ function jsonText(value: unknown): string | null {
   return value === null || value === undefined ? null : JSON.stringify(value);
 }
 
-function sum(lanes: LaneAnswer[], field: 'ready' | 'scheduled' | 'running'): number {
+function sum(lanes: Lane[], field: 'ready' | 'scheduled' | 'running'): number {
   return lanes.reduce((total, lane) => total + lane[field], 0);
 }
 
-function countText(count: number, { approximate }: QueueAnswer): string {
+function countText(count: number, { approximate }: ApiQueue): string {
   return approximate && count > 0 ? `${count}+` : String(count);
 }
 

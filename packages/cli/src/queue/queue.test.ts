@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { temporaryFolder } from '@slipway/testing';
 import { expect, test } from 'vitest';
+import type { ApiQueue, ApiTask } from '../api.ts';
 import { fakeApi, problem } from '../test/fake-api.ts';
 import { slipway } from '../test/slipway.ts';
-import type { QueueAnswer, TaskAnswer } from './answers.ts';
 import type { SizeAnswer } from './size-text.ts';
 
 /** How the commands about queues ask the API and print what it answers. */
@@ -20,7 +20,7 @@ const counts = {
   dead: 2,
 };
 
-const queue: QueueAnswer = {
+const queue: ApiQueue = {
   name: 'thumbnails',
   environment: 'shop/production',
   ratePerMinute: { arrived: 39.6, done: 4.25 },
@@ -53,7 +53,7 @@ const queue: QueueAnswer = {
   ],
 };
 
-const task: TaskAnswer = {
+const task: ApiTask = {
   id: '17',
   queue: 'shop/production/thumbnails',
   state: 'dead',

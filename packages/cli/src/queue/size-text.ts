@@ -1,6 +1,5 @@
-import type { LaneSizes, NotYet, SizeProposal } from '@slipway/queue/sizing';
+import { type LaneSizes, type NotYet, type SizeProposal, sizeText } from '@slipway/queue/sizing';
 import { table } from '../table.ts';
-import { sizeText } from './queue-text.ts';
 
 /** What the API proposes for a queue. */
 export interface SizeAnswer {

@@ -4,8 +4,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import type { ConformanceSetup } from '@slipway/engine/conformance';
+import { type ConformanceSetup, Watcher, webApp } from '@slipway/engine/conformance';
+import { isRunning, readStat } from '@slipway/queue/processes';
 import { freePort, temporaryFolder, waitFor } from '@slipway/testing';
+import { onTestFinished } from 'vitest';
 import { createMachineEngine } from '../engine.ts';
 import type { MachineEngine } from '../engine.ts';
 
@@ -111,4 +113,22 @@ export async function agentUnderTest(options: { folder?: string; path?: string }
       await promisify(execFile)('chmod', ['-R', 'u+rwX', root]).catch(() => undefined);
     },
   };
+}
+
+/** The same for one test: its states are watched, and an app lies ready. */
+export async function watchedAgent(
+  options: { folder?: string } = {},
+): Promise<AgentUnderTest & { watcher: Watcher; app: string }> {
+  const under = await agentUnderTest(options);
+  const watcher = new Watcher(under.engine);
+  onTestFinished(async () => {
+    await watcher.stop();
+    await under.dispose();
+  });
+  return { ...under, watcher, app: await under.artifact(webApp) };
+}
+
+export function running(pid: number): boolean {
+  const stat = readStat(pid);
+  return stat !== null && isRunning(pid, stat.startTime);
 }

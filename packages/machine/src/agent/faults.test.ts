@@ -7,34 +7,18 @@ import type { Plan, PlannedService } from '@slipway/engine';
 import { Watcher, hostOf, instancesOf, plan, release, service, webApp, worker } from '@slipway/engine/conformance';
 import { cannotRun, temporaryFolder, waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
-import { isRunning, readStat } from '@slipway/queue/processes';
 import { createMachineEngine } from '../engine.ts';
 import { Agent } from './agent.ts';
-import { agentUnderTest, type AgentUnderTest } from './agent-under-test.ts';
+import { running, watchedAgent } from './agent-under-test.ts';
 import { freePort } from './ports.ts';
 
 const isRoot = process.getuid?.() === 0;
-
-async function setup(options: { folder?: string } = {}): Promise<AgentUnderTest & { watcher: Watcher; app: string }> {
-  const under = await agentUnderTest(options);
-  const watcher = new Watcher(under.engine);
-  onTestFinished(async () => {
-    await watcher.stop();
-    await under.dispose();
-  });
-  return { ...under, watcher, app: await under.artifact(webApp) };
-}
-
-function running(pid: number): boolean {
-  const stat = readStat(pid);
-  return stat !== null && isRunning(pid, stat.startTime);
-}
 
 const one = (app: string, run: string, more: Partial<PlannedService> = {}, generation = 1): Plan =>
   plan('fault/one', generation, [release(1, app, { services: [service('web', run, more)] })]);
 
 test('a crash loop backs off, keeps telling why, and does not disturb others', async () => {
-  const { engine, watcher, request, app } = await setup();
+  const { engine, watcher, request, app } = await watchedAgent();
   await engine.converge(plan('fault/other', 1, [release(1, app)]));
   await engine.converge(one(app, 'node broken.js'));
   await watcher.serves('fault/other', 1);
@@ -60,7 +44,7 @@ test('a crash loop backs off, keeps telling why, and does not disturb others', a
 });
 
 test('an app that listens on another port than PORT is told which', async () => {
-  const { engine, watcher, artifact } = await setup();
+  const { engine, watcher, artifact } = await watchedAgent();
   const port = await freePort();
   const app = await artifact({ 'web.js': `require('node:http').createServer().listen(${port});` });
   await engine.converge(one(app, 'node web.js', { startSeconds: 1, stopSeconds: 1 }));
@@ -72,7 +56,7 @@ test('an app that listens on another port than PORT is told which', async () => 
 });
 
 test('a process that ignores SIGTERM is ended after stopSeconds, with its orphans', async () => {
-  const { engine, watcher, artifact, request } = await setup();
+  const { engine, watcher, artifact, request } = await watchedAgent();
   const app = await artifact({
     ...webApp,
     'stubborn.js': `
@@ -93,7 +77,7 @@ test('a process that ignores SIGTERM is ended after stopSeconds, with its orphan
 });
 
 test('orphans of a crashed instance are ended before it starts again', async () => {
-  const { engine, watcher, artifact, request } = await setup();
+  const { engine, watcher, artifact, request } = await watchedAgent();
   const app = await artifact({
     ...webApp,
     'parent.js': `
@@ -118,7 +102,7 @@ test('orphans of a crashed instance are ended before it starts again', async () 
 });
 
 test('kill -9 of an instance: it is started again, with the signal as the reason', async () => {
-  const { engine, watcher, app } = await setup();
+  const { engine, watcher, app } = await watchedAgent();
   await engine.converge(one(app, 'node web.js'));
   const pid = instancesOf(await watcher.serves('fault/one', 1), 1)[0]?.pid ?? 0;
   process.kill(pid, 'SIGKILL');
@@ -135,7 +119,7 @@ test('kill -9 of an instance: it is started again, with the signal as the reason
 });
 
 test('a log flood is slowed down, told, and loses nothing; the router stays quick', async () => {
-  const { engine, watcher, request, artifact } = await setup();
+  const { engine, watcher, request, artifact } = await watchedAgent();
   const lines = 60_000;
   const app = await artifact({
     ...webApp,
@@ -173,7 +157,7 @@ test('a log flood is slowed down, told, and loses nothing; the router stays quic
 });
 
 test('a memory hog is ended and told its limit; its neighbours go on', async () => {
-  const { engine, watcher, artifact } = await setup();
+  const { engine, watcher, artifact } = await watchedAgent();
   const app = await artifact({
     'hog.js': `const all = []; setInterval(() => all.push(Buffer.alloc(8 * 1024 * 1024, 1)), 10);`,
   });
@@ -248,7 +232,7 @@ test.skipIf(!isRoot)(
       return context.skip();
     }
     onTestFinished(() => void execFileSync('umount', ['-l', folder]));
-    const { engine, watcher, request, app, pid } = await setup({ folder: join(folder, 'agent') });
+    const { engine, watcher, request, app, pid } = await watchedAgent({ folder: join(folder, 'agent') });
     await engine.converge(one(app, 'node web.js'));
     await watcher.serves('fault/one', 1);
     const before = pid();
@@ -282,7 +266,7 @@ test.skipIf(!isRoot)(
 );
 
 test('SIGTERM leaves the apps running for the next agent; shutdown ends them and the next agent starts them', async () => {
-  const { engine, watcher, request, app, end, start, folder } = await setup();
+  const { engine, watcher, request, app, end, start, folder } = await watchedAgent();
   await engine.converge(one(app, 'node web.js'));
   await watcher.serves('fault/one', 1);
   const first = Number(await (await request(hostOf('fault/one'), '/pid')).text());
@@ -306,7 +290,7 @@ test('SIGTERM leaves the apps running for the next agent; shutdown ends them and
 });
 
 test('a second agent of the same folder says who holds it; a taken router port is told', async () => {
-  const { folder, pid, routerPort } = await setup();
+  const { folder, pid, routerPort } = await watchedAgent();
   await expect(new Agent({ folder, routerPort: 0 }).start()).rejects.toMatchObject({
     kind: 'conflict',
     message: expect.stringContaining(`process ${pid()}`),
@@ -319,7 +303,7 @@ test('a second agent of the same folder says who holds it; a taken router port i
 });
 
 test('what an instance did while no agent was there is found out: an end, and output', async () => {
-  const { engine, watcher, request, app, end, start } = await setup();
+  const { engine, watcher, request, app, end, start } = await watchedAgent();
   await engine.converge(plan('fault/one', 1, [release(1, app, { workers: [worker('ticker', 'node worker.js')] })]));
   const before = await watcher.serves('fault/one', 1);
   const web = instancesOf(before, 1)[0]?.pid ?? 0;
@@ -351,7 +335,7 @@ test('what an instance did while no agent was there is found out: an end, and ou
 
 test("the socket is the agent user's own, also where the folder's path is too long for a socket", async () => {
   const long = join(await temporaryFolder(), 'a-rather-long-name-for-a-folder-'.repeat(4));
-  const { engine, folder, pid } = await setup({ folder: long });
+  const { engine, folder, pid } = await watchedAgent({ folder: long });
   expect(await engine.health()).toMatchObject({ pid: pid(), version: expect.any(String) });
   const path = readFileSync(join(folder, 'agent.sock.path'), 'utf8');
   expect(statSync(path).mode & 0o777).toBe(0o600);
@@ -360,7 +344,7 @@ test("the socket is the agent user's own, also where the folder's path is too lo
 test.skipIf(!isRoot)(
   'as root, apps run as an unprivileged user that can write its HOME and TMPDIR and nothing else',
   async () => {
-    const { engine, watcher, app, folder } = await setup();
+    const { engine, watcher, app, folder } = await watchedAgent();
     await engine.converge(one(app, 'node web.js'));
     await watcher.serves('fault/one', 1);
     const said: string[] = [];
@@ -383,7 +367,7 @@ test.skipIf(!isRoot)(
 test('processes of others are left alone, whatever they are called', async () => {
   const other = spawn('sleep', ['600'], { env: { SLIPWAY_INSTANCE: 'fault.one.web.1.0000000000' } });
   onTestFinished(() => void other.kill());
-  const { engine, watcher, app } = await setup();
+  const { engine, watcher, app } = await watchedAgent();
   await engine.converge(one(app, 'node web.js'));
   await watcher.serves('fault/one', 1);
   await engine.remove('fault/one');

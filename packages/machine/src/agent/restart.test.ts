@@ -3,27 +3,11 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Watcher, hostOf, instancesOf, plan, release, service, webApp, worker } from '@slipway/engine/conformance';
+import { hostOf, instancesOf, plan, release, service, worker } from '@slipway/engine/conformance';
 import { waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
-import { isRunning, readStat } from '@slipway/queue/processes';
-import { agentUnderTest, type AgentUnderTest } from './agent-under-test.ts';
+import { running, watchedAgent } from './agent-under-test.ts';
 import type { EnvironmentRecord } from './record.ts';
-
-async function setup(): Promise<AgentUnderTest & { watcher: Watcher; app: string }> {
-  const under = await agentUnderTest();
-  const watcher = new Watcher(under.engine);
-  onTestFinished(async () => {
-    await watcher.stop();
-    await under.dispose();
-  });
-  return { ...under, watcher, app: await under.artifact(webApp) };
-}
-
-function running(pid: number): boolean {
-  const stat = readStat(pid);
-  return stat !== null && isRunning(pid, stat.startTime);
-}
 
 function stateFile(folder: string): string {
   return join(folder, 'environments', 'restart', 'one', 'state.json');
@@ -35,7 +19,7 @@ function readState(folder: string): EnvironmentRecord {
 }
 
 test('a removal that kill -9 interrupted is finished by the next agent', async () => {
-  const { engine, watcher, artifact, request, folder, end, start } = await setup();
+  const { engine, watcher, artifact, request, folder, end, start } = await watchedAgent();
   const app = await artifact({
     'stubborn.js': `
       process.on('SIGTERM', () => {});
@@ -63,7 +47,7 @@ test('a removal that kill -9 interrupted is finished by the next agent', async (
 test.for(['ready', 'draining'] as const)(
   'a process that got the pid of a %s one is neither adopted nor ended, however it is grouped',
   async (state) => {
-    const { engine, watcher, app, folder, end, start } = await setup();
+    const { engine, watcher, app, folder, end, start } = await watchedAgent();
     await engine.converge(plan('restart/one', 1, [release(1, app)]));
     const before = instancesOf(await watcher.serves('restart/one', 1), 1)[0];
     await end('SIGTERM');
@@ -91,7 +75,7 @@ test.for(['ready', 'draining'] as const)(
 );
 
 test('apps that write go on without any agent, and what fits into their FIFOs is read by the next one', async () => {
-  const { engine, watcher, artifact, folder, end, start } = await setup();
+  const { engine, watcher, artifact, folder, end, start } = await watchedAgent();
   const app = await artifact({
     'writer.js': `
       let count = 0;

@@ -82,7 +82,7 @@ export class TreeWatch {
     this.#arm();
   }
 
-  /** Looks at the members known so far and gives what was measured since `watch` or `measureAnew`; null when the tree is not watched. */
+  /** Looks at the members known so far and gives what was measured since `watch` or `forgetPeak`; null when the tree is not watched. */
   use(id: string): TreeUse | null {
     const tree = this.#trees.get(id);
     if (tree === undefined) return null;

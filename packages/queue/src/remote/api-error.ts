@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http';
-import { DatabaseError } from 'pg';
 import { ZodError } from 'zod';
-import { isPassing } from '../connection-errors.ts';
+import { isPassing, sqlState } from '../connection-errors.ts';
 import { WorkerGone } from './broker.ts';
 import { ObjectMissing, ObjectRefused, ObjectStoreDown } from '../objects/index.ts';
 
@@ -80,7 +79,7 @@ function explain(error: unknown): { status: keyof typeof codes; message: string;
 
 /** Faults of the program itself are of the language's own classes; what is left came from a connection. */
 function isOutage(error: unknown): boolean {
-  if (error instanceof DatabaseError) return isPassing(error);
+  if (sqlState(error) !== '') return isPassing(error);
   if (!(error instanceof Error)) return false;
   return error.constructor === Error || 'code' in error;
 }

@@ -2,22 +2,13 @@ import path from 'node:path';
 import { freePort, startProcess, temporaryFolder, testDatabase, waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
 import { ApiRefused, Queue, type QueueEvent, RemoteQueue } from '../index.ts';
-import { folderStore } from '../objects/index.ts';
+import { queuesUnderTest } from '../queue-under-test.ts';
 import { kinds, serve } from './api-under-test.ts';
+import { servedQueue } from './served-queue-under-test.ts';
 
 async function setup() {
-  const { pool, url: database } = await testDatabase();
-  const folder = await temporaryFolder();
-  const objects = folderStore(folder);
-  const queue = new Queue({ pool, leaseSeconds: 2, objects });
-  await queue.migrate();
-  await queue.start();
-  const { url, server } = await serve(queue, folder, 0);
-  onTestFinished(async () => {
-    await queue.stop({ graceSeconds: 0 });
-    server.closeAllConnections();
-    server.close();
-  });
+  const served = await servedQueue();
+  const { url } = served;
   const ask = async (method: string, address: string, body?: unknown, token = 'shop') => {
     const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
     const headers = { authorization: `Bearer ${token}` };
@@ -25,7 +16,7 @@ async function setup() {
     const answer = await response.text();
     return { status: response.status, answer, json: () => JSON.parse(answer) };
   };
-  return { pool, database, folder, objects, queue, url, ask };
+  return { ...served, ask };
 }
 
 test('adds tasks one by one and many at once, lists and shows them', async () => {
@@ -251,3 +242,18 @@ test(
     expect(events.some(({ event }) => event === 'disconnected')).toBe(true);
   },
 );
+
+test('a queue that was never started closes what its API has opened when it stops', async () => {
+  const { pool, queue } = await queuesUnderTest();
+  const { url, server } = await serve(queue, await temporaryFolder(), 0);
+  onTestFinished(() => void server.close());
+  const answer = await fetch(`${url}/workers`, { method: 'POST', headers: { authorization: 'Bearer shop' } });
+  expect(answer.status).toBe(201);
+  const listening = async () =>
+    (await pool.query(`select from pg_stat_activity where datname = current_database() and query like '%; listen "%'`))
+      .rowCount;
+  // The one that asks names it as well.
+  expect(await listening()).toBe(2);
+  await queue.stop();
+  await waitFor(async () => (await listening()) === 1, { what: 'the end of its connection' });
+});

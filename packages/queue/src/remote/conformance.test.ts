@@ -1,29 +1,21 @@
-import { temporaryFolder, testDatabase, waitFor } from '@slipway/testing';
+import { waitFor } from '@slipway/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { OutOfMemory, Queue, type QueueEvent, RemoteQueue } from '../index.ts';
-import { kinds, serve } from './api-under-test.ts';
+import { kinds } from './api-under-test.ts';
+import { servedQueue } from './served-queue-under-test.ts';
 
 /** What a handler is promised, whether its tasks come from PostgreSQL or over HTTP. */
 
 async function setup(by: 'PostgreSQL' | 'HTTP', leaseSeconds = 2) {
-  const { pool } = await testDatabase();
-  const central = new Queue({ pool, leaseSeconds });
-  await central.migrate();
-  await central.start();
+  const { pool, queue: central, url } = await servedQueue({ leaseSeconds });
   const events: QueueEvent[] = [];
   const onEvent = (event: QueueEvent) => void events.push(event);
-  const { url, server } = await serve(central, await temporaryFolder(), 0);
   const another = () => {
     const queue =
       by === 'HTTP' ? new RemoteQueue({ url, token: 'shop', onEvent }) : new Queue({ pool, leaseSeconds, onEvent });
     onTestFinished(() => queue.stop({ graceSeconds: 0 }));
     return queue;
   };
-  onTestFinished(async () => {
-    await central.stop({ graceSeconds: 0 });
-    server.closeAllConnections();
-    server.close();
-  });
   const left = async () => (await pool.query('select from slipway_queue.task')).rowCount;
   const gone = () => waitFor(async () => (await left()) === 0, { what: 'every task to be gone' });
   return { pool, central, events, queue: another(), another, gone };

@@ -1,4 +1,4 @@
-import type { Lane } from '../statements/lane.ts';
+import { type Lane, laneOf } from '../statements/lane.ts';
 import type { Database, Names } from '../statements/names.ts';
 
 /** How many tasks of a kind and lane shall run at once. */
@@ -16,7 +16,7 @@ export async function readSlots(db: Database, names: Names, scope: string): Prom
   );
   return rows.map((row) => ({
     kind: String(row['kind']),
-    lane: row['lane'] === 'fallback' ? 'fallback' : 'normal',
+    lane: laneOf(row['lane']),
     slots: Number(row['slots']),
   }));
 }

@@ -1,12 +1,10 @@
 import { z } from 'zod';
 import type { Handler } from '../attempt.ts';
-import { describeError } from '../connection-errors.ts';
+import { Consumer } from '../consumer.ts';
 import { eventOf, type QueueEvent } from '../events.ts';
-import { openPayload } from '../objects/index.ts';
 import type { TaskOptions, WorkOptions } from '../queue-options.ts';
 import type { Lane } from '../statements/lane.ts';
 import type { TaskKind } from '../task-kind.ts';
-import { Worker } from '../worker.ts';
 import { type ApiAddress, ApiClient, ApiRefused, ApiUnreachable } from './api-client.ts';
 import type { LaneSlots } from './lane-slots.ts';
 import { type FileStore, remoteFiles } from './remote-files.ts';
@@ -37,93 +35,41 @@ export class RemoteQueue {
   /** Input files, and the output of the attempts that run here. */
   readonly files: FileStore;
   readonly #client: ApiClient;
-  readonly #source: RemoteSource;
-  readonly #worker: Worker;
-  readonly #emit: (event: QueueEvent) => void;
-  #phase: 'idle' | 'started' = 'idle';
-  #starting: Promise<void> = Promise.resolve();
-  #stopping: Promise<void> | null = null;
+  readonly #consumer: Consumer;
 
   /** @throws {Error} for a URL that is none. */
   constructor(options: RemoteQueueOptions) {
-    this.#emit = options.onEvent ?? (() => undefined);
+    const { onEvent: emit = () => undefined, onSlots = () => undefined } = options;
     this.#client = new ApiClient(options);
-    this.#source = new RemoteSource({
-      client: this.#client,
-      emit: this.#emit,
-      onSlots: options.onSlots ?? (() => undefined),
-    });
-    this.files = remoteFiles(this.#client, () => this.#source.workerId);
-    this.#worker = new Worker({
-      source: this.#source,
-      onSettled: (settlement) => this.#emit(eventOf(settlement)),
-      onTrouble: (what, error) => {
-        if (!(error instanceof ApiUnreachable)) this.#emit({ event: 'failed', what, error: describeError(error) });
-      },
+    const source = new RemoteSource({ client: this.#client, emit, onSlots });
+    this.files = remoteFiles(this.#client, () => source.workerId);
+    this.#consumer = new Consumer({
+      source,
+      payloads: this.files,
+      emit,
+      onSettled: (settlement) => emit(eventOf(settlement)),
+      isPassing: (error) => error instanceof ApiUnreachable,
     });
   }
 
   /** Begins to work on tasks. @throws {ApiRefused} {ApiUnreachable} when the server can't be used now; later it is waited for. */
   async start(): Promise<void> {
-    await this.#stopping;
-    if (this.#phase === 'idle') {
-      this.#phase = 'started';
-      this.#starting = this.#startNow();
-    }
-    await this.#starting;
-  }
-
-  async #startNow(): Promise<void> {
-    try {
-      await this.#source.start({
-        onWork: () => this.#worker.wake(),
-        onCancelled: (taskId) => this.#worker.abort(taskId, 'cancelled'),
-        onLost: () => {
-          this.#emit({ event: 'lease-lost', tasks: this.#worker.held().length });
-          this.#worker.abortAll('lease-lost');
-        },
-        running: () => this.#worker.held(),
-      });
-    } catch (error) {
-      this.#phase = 'idle';
-      throw error;
-    }
-    this.#worker.start();
+    await this.#consumer.start();
   }
 
   /** As {@link Queue.stop}. */
   async stop(options: { graceSeconds?: number } = {}): Promise<void> {
-    if (this.#phase === 'idle') return;
-    this.#stopping ??= this.#stopNow(options.graceSeconds ?? 10).finally(() => {
-      this.#phase = 'idle';
-      this.#stopping = null;
-    });
-    return this.#stopping;
-  }
-
-  async #stopNow(graceSeconds: number): Promise<void> {
-    await this.#starting.catch(() => undefined);
-    await this.#source.stopWaiting();
-    await this.#worker.stop(graceSeconds);
-    this.#source.giveUp();
-    await this.#source.stop();
+    await this.#consumer.stop(options);
   }
 
   /** As {@link Queue.work}. How often a task is tried again says this kind; keys, rates and how long results are kept, the server's. */
   work<P>(kind: TaskKind<P>, handler: Handler<P>, options: WorkOptions = {}): void {
-    this.#worker.register({
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the payload is checked by this very kind before the handler sees it
-      ...({ kind, handler } as unknown as { kind: TaskKind<unknown>; handler: Handler<unknown> }),
-      lane: options.lane ?? 'normal',
-      concurrency: options.concurrency ?? 4,
-      timeoutSeconds: options.timeoutSeconds ?? null,
-      open: (stored) => openPayload(this.files, stored),
-    });
+    this.#consumer.work(kind, handler, options);
   }
 
   /** Changes how many tasks of a kind and lane run at once in this process. What runs goes on. */
   resize(kind: string, lane: Lane, concurrency: number): void {
-    this.#worker.resize(kind, lane, concurrency);
+    this.#consumer.resize(kind, lane, concurrency);
   }
 
   /**

@@ -1,11 +1,19 @@
-import { Crashed, type Attempt, Discard, Interrupted, OutOfMemory, Snooze, TimedOut } from '../attempt.ts';
+import {
+  type Attempt,
+  Crashed,
+  Discard,
+  type Handler,
+  Interrupted,
+  OutOfMemory,
+  Snooze,
+  TimedOut,
+} from '../attempt.ts';
 import { attemptPrefix, download, ObjectStoreDown, type ObjectStore, upload } from '../objects/index.ts';
 import type { WorkOptions } from '../queue-options.ts';
 import type { AttemptEnd } from '../runtime/attempt-end.ts';
 import { CommandRunner, type CommandRunnerOptions } from '../runtime/command-runner.ts';
 import type { Lane } from '../statements/lane.ts';
 import { taskKind, type TaskKind } from '../task-kind.ts';
-import type { Handler } from '../attempt.ts';
 import { z } from 'zod';
 import type { FileStore } from './remote-files.ts';
 import { unwrapFiles } from './task-files.ts';

@@ -1,28 +1,17 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
-import { startProcess, temporaryFolder, testDatabase, waitFor } from '@slipway/testing';
-import { expect, onTestFinished, test } from 'vitest';
-import { Queue } from '../index.ts';
-import { folderStore } from '../objects/index.ts';
-import { kinds, serve } from './api-under-test.ts';
+import { startProcess, temporaryFolder, waitFor } from '@slipway/testing';
+import { expect, test } from 'vitest';
+import { kinds } from './api-under-test.ts';
+import { servedQueue } from './served-queue-under-test.ts';
 
 const hasPython = spawnSync('python3', ['--version']).status === 0;
 const examples = path.resolve(import.meta.dirname, '../../../../examples');
 const limits = { cpu: 1, memoryBytes: 200 * 1024 * 1024, timeoutSeconds: 60 };
 
 async function setup() {
-  const { pool, url: database } = await testDatabase();
+  const { pool, database, folder: objects, queue, url } = await servedQueue();
   const folder = await temporaryFolder();
-  const objects = path.join(folder, 'objects');
-  const queue = new Queue({ pool, leaseSeconds: 2, objects: folderStore(objects) });
-  await queue.migrate();
-  await queue.start();
-  const { url, server } = await serve(queue, objects, 0);
-  onTestFinished(async () => {
-    await queue.stop({ graceSeconds: 0 });
-    server.closeAllConnections();
-    server.close();
-  });
   const ask = (method: string, address: string, body?: string) =>
     fetch(`${url}${address}`, {
       method,

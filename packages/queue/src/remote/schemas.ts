@@ -27,7 +27,6 @@ export const newTask = z.strictObject({
   lane: lane.optional(),
   files: z.array(file).max(1_000).optional(),
 });
-export type NewTaskBody = z.input<typeof newTask>;
 export const newTasks = z.strictObject({ tasks: z.array(newTask).min(1).max(1_000) });
 export const ids = z.object({ ids: z.array(id) });
 

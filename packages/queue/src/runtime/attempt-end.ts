@@ -125,10 +125,8 @@ function oomProof(ending: Ending, limits: Limits): OomProof | null {
 
 function tooMuchMemory({ stopped, peakBytes }: Ending, { memoryBytes }: Limits): string {
   const used = stopped?.kind === 'oom' ? stopped.bytes : peakBytes;
-  const seen = used > memoryBytes ? `${mebibytes(used)} were in use` : `its limit is ${mebibytes(memoryBytes)}`;
-  return used > memoryBytes
-    ? `It ran out of memory: ${seen}, its limit is ${mebibytes(memoryBytes)}.`
-    : `It ran out of memory: ${seen}.`;
+  const seen = used > memoryBytes ? `${mebibytes(used)} were in use, ` : '';
+  return `It ran out of memory: ${seen}its limit is ${mebibytes(memoryBytes)}.`;
 }
 
 function signalOf(exitCode: number): string | null {

@@ -20,7 +20,7 @@ const nameStart = 'attempt-';
 const ownProof = proveThisProcess();
 
 /** Bytes; results are small, files go into the output folder. */
-export const largestResult = 64 * 1024;
+const largestResult = 64 * 1024;
 
 /** Makes a new folder below `base`, which is made when it is missing. Its name says which process made it. */
 export async function makeAttemptFolder(base: string): Promise<AttemptFolder> {

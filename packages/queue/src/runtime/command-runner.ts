@@ -13,7 +13,8 @@ import {
 import { findAttemptCgroups, removeEmptyCgroups, type AttemptCgroups } from './cgroup.ts';
 import { Guardian } from './guardian.ts';
 import { KeptPool } from './kept-pool.ts';
-import type { Lane, Limits } from './limits.ts';
+import type { Limits } from './limits.ts';
+import type { Lane } from '../statements/lane.ts';
 import { runOnce, type AttemptControl, type AttemptTask } from './once.ts';
 import { markVariable, type Supervision, type TreeUsage } from './process-tree.ts';
 import type { Progress } from './progress-file.ts';

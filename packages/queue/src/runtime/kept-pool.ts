@@ -1,5 +1,6 @@
 import { KeptChild } from './kept-child.ts';
-import type { Lane, Limits } from './limits.ts';
+import type { Limits } from './limits.ts';
+import type { Lane } from '../statements/lane.ts';
 import type { CommandSettings } from './once.ts';
 import type { Supervision } from './process-tree.ts';
 

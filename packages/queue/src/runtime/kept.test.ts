@@ -1,10 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { waitFor } from '@slipway/testing';
 import { expect, test } from 'vitest';
-import { signal } from '../processes/index.ts';
 import type { CommandRunnerOptions } from './command-runner.ts';
-import { limits, runnerUnderTest, type RunnerUnderTest } from './runner-under-test.ts';
+import { limits, expectCrashWhenKilled, runnerUnderTest, type RunnerUnderTest } from './runner-under-test.ts';
 
 const child = path.join(import.meta.dirname, 'child.ts');
 const mebibyte = 1024 * 1024;
@@ -78,13 +76,7 @@ test('a program that ends or is killed counts for the attempt that it ran only',
   const under = await keptUnderTest({ slots: { normal: 2, fallback: 0 } });
   const other = await under.begin({ do: 'hang' });
   const victim = await under.begin({ do: 'hang' });
-  const pid = await waitFor(async () => Number(await readFile(path.join(victim.folder.output, 'pid'), 'utf8')), {
-    what: 'the pid',
-  });
-  const killedAt = performance.now();
-  signal({ pid }, 'SIGKILL');
-  expect((await victim.report).end).toMatchObject({ kind: 'crash', signal: 'SIGKILL' });
-  expect(performance.now() - killedAt).toBeLessThan(1000);
+  await expectCrashWhenKilled(victim);
   await under.run({ do: 'say' });
   await waitFor(() => under.lines.includes('about an earlier task'), { what: 'its line' });
   const gone = (await under.run({ do: 'exit' })).end;

@@ -1,6 +1,3 @@
-/** The two sizes of worker: `normal` takes every task first, `fallback` those that ran out of memory or time there. */
-export type Lane = 'normal' | 'fallback';
-
 /** What all processes of one attempt together may use. */
 export interface Limits {
   /** Cores. Enforced where cgroups are delegated; elsewhere the time used is reported, and not limited. */

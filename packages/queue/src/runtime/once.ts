@@ -1,7 +1,8 @@
 import type { AttemptFolder } from './attempt-folder.ts';
 import { endOfCommand, type AttemptEnd } from './attempt-end.ts';
 import { endInTime } from './attempt-limits.ts';
-import type { Lane, Limits } from './limits.ts';
+import type { Limits } from './limits.ts';
+import type { Lane } from '../statements/lane.ts';
 import { ProcessTree, type Supervision, type TreeUsage } from './process-tree.ts';
 import { followProgress, type Progress } from './progress-file.ts';
 

@@ -3,8 +3,7 @@ import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { waitFor } from '@slipway/testing';
 import { expect, test } from 'vitest';
-import { signal } from '../processes/index.ts';
-import { limits, runnerUnderTest } from './runner-under-test.ts';
+import { expectCrashWhenKilled, limits, runnerUnderTest } from './runner-under-test.ts';
 
 const mebibyte = 1024 * 1024;
 const small = { ...limits, memoryBytes: 100 * mebibyte };
@@ -140,13 +139,7 @@ test('what a finished command left running is ended with it', async () => {
 test('the kill of one command is a crash, told within a second; others go on', async () => {
   const under = await runnerUnderTest('echo $$ > "$SLIPWAY_OUTPUT/pid"; while [ ! -e go ]; do sleep 0.02; done');
   const [victim, other] = [await under.begin(), await under.begin()];
-  const pid = await waitFor(async () => Number(await readFile(path.join(victim.folder.output, 'pid'), 'utf8')), {
-    what: 'the pid',
-  });
-  const killedAt = performance.now();
-  signal({ pid }, 'SIGKILL');
-  expect((await victim.report).end).toMatchObject({ kind: 'crash', signal: 'SIGKILL' });
-  expect(performance.now() - killedAt).toBeLessThan(1000);
+  await expectCrashWhenKilled(victim);
   await writeFile(path.join(under.folder, 'go'), '');
   expect((await other.report).end).toEqual({ kind: 'done' });
 });

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { endTree, isRunning, killLeftovers, readStat, signal, type Mark, type TreeWatch } from '../processes/index.ts';
+import { within } from '../within.ts';
 import type { Ending, StopCause } from './attempt-end.ts';
 import type { AttemptCgroups, Cgroup } from './cgroup.ts';
 import type { Guardian } from './guardian.ts';
@@ -12,8 +13,8 @@ import { OutputTail } from './output-tail.ts';
 export const markVariable = 'SLIPWAY_TREE';
 /** Milliseconds from SIGTERM to SIGKILL. */
 const termGrace = 1000;
-/** Milliseconds that the pipes of a tree that is gone may take to be read to their end. */
-const drainedWithin = 500;
+/** Seconds that the pipes of a tree that is gone may take to be read to their end. */
+const drainedWithin = 0.5;
 
 /** What all trees of a supervisor share. */
 export interface Supervision {
@@ -217,11 +218,4 @@ function secondsOf(times: string): number {
     (sum, [, minutes, seconds, fraction]) => sum + Number(minutes) * 60 + Number(`${seconds}.${fraction}`),
     0,
   );
-}
-
-async function within(ms: number, promise: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise((resolve) => (timer = setTimeout(resolve, ms)));
-  await Promise.race([promise, late]);
-  clearTimeout(timer);
 }

@@ -1,9 +1,12 @@
-import { temporaryFolder } from '@slipway/testing';
-import { onTestFinished } from 'vitest';
-import { everyMark, type ProcessStat } from '../processes/index.ts';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { temporaryFolder, waitFor } from '@slipway/testing';
+import { expect, onTestFinished } from 'vitest';
+import { everyMark, type ProcessStat, signal } from '../processes/index.ts';
 import { CommandRunner, type AttemptReport, type CommandRunnerOptions } from './command-runner.ts';
 import type { AttemptFolder } from './attempt-folder.ts';
-import type { Lane, Limits } from './limits.ts';
+import type { Limits } from './limits.ts';
+import type { Lane } from '../statements/lane.ts';
 import type { Progress } from './progress-file.ts';
 
 const mebibyte = 1024 * 1024;
@@ -75,4 +78,15 @@ export async function runnerUnderTest(
     },
     processes: async () => (await everyMark(testVariable)).get(name) ?? [],
   };
+}
+
+/** Kills the program of an attempt, which writes its pid into `pid` of its output; that is told as a crash within a second. */
+export async function expectCrashWhenKilled({ folder, report }: Started): Promise<void> {
+  const pid = await waitFor(async () => Number(await readFile(path.join(folder.output, 'pid'), 'utf8')), {
+    what: 'the pid',
+  });
+  const killedAt = performance.now();
+  signal({ pid }, 'SIGKILL');
+  expect((await report).end).toMatchObject({ kind: 'crash', signal: 'SIGKILL' });
+  expect(performance.now() - killedAt).toBeLessThan(1000);
 }

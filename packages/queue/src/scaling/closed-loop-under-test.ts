@@ -39,6 +39,16 @@ type Event = { at: number } & (
 
 const DEBOUNCE_SECONDS = 0.1;
 
+export const NOTHING: Readonly<TypeSignals> = {
+  arrived: 0,
+  ready: 0,
+  dueSoon: 0,
+  running: 0,
+  runningSeconds: 0,
+  finished: 0,
+  finishedSeconds: 0,
+};
+
 /**
  * A discrete-event simulation of one lane with its scaling: tasks come, wait, run on workers that take `startSeconds` to
  * start; a decision is taken when it says so, and on arrivals, a few at a time. It ends at `until`.
@@ -70,15 +80,7 @@ export function simulate(
   const running = new Map<Arrival, number>();
 
   const signalsOf = (type: string): TypeSignals => {
-    const known = fresh.get(type) ?? {
-      arrived: 0,
-      ready: 0,
-      dueSoon: 0,
-      running: 0,
-      runningSeconds: 0,
-      finished: 0,
-      finishedSeconds: 0,
-    };
+    const known = fresh.get(type) ?? { ...NOTHING };
     fresh.set(type, known);
     return known;
   };

@@ -1,31 +1,12 @@
+import { randomFrom } from '@slipway/testing';
 import { expect, test } from 'vitest';
 import { addArrivals, addServices, NO_RATE } from './averages.ts';
-import { type Arrival, simulate } from './closed-loop-under-test.ts';
+import { type Arrival, NOTHING, simulate } from './closed-loop-under-test.ts';
 import type { TypeSignals } from './demand.ts';
 import { desiredReplicas, initialState, type ScalingPolicy, type ScalingState } from './desired-replicas.ts';
 import { victims } from './victims.ts';
 
-const NOTHING: TypeSignals = {
-  arrived: 0,
-  ready: 0,
-  dueSoon: 0,
-  running: 0,
-  runningSeconds: 0,
-  finished: 0,
-  finishedSeconds: 0,
-};
 const POLICY: ScalingPolicy = { min: 0, max: 20, slotsPerWorker: 4 };
-
-/** Seeded random numbers in [0, 1) (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 /** A lane that has known tasks of `seconds` at this rate for long. */
 function settled(replicas: number, perSecond: number, seconds: number, at = 0): ScalingState {

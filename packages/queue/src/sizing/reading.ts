@@ -25,8 +25,8 @@ export function readingOf(facts: ReadingFacts): string[] {
         ? `; ${samples.unfinished} ran out of memory or time and count as larger than their limit.`
         : '.'),
     ...(facts.verdict === 'split' ? splitReading(facts) : [oneLaneReading(facts)]),
-    `Against one big pool (${describe(onePool.sizes.normal)}): ${saving(onePool)}.`,
-    `Against limits at the 95th percentile (${describe(percentile95.sizes.normal)}): ${saving(percentile95)}.`,
+    `Against one big pool (${sizeText(onePool.sizes.normal)}): ${saving(onePool)}.`,
+    `Against limits at the 95th percentile (${sizeText(percentile95.sizes.normal)}): ${saving(percentile95)}.`,
     ...(present ? [presentReading(present)] : []),
     ...failReading(facts),
     ...perTypeReading(facts.perType),
@@ -41,7 +41,7 @@ function splitReading({ sizes, fallbackShare, fallbackTimeShare, priceRatio }: R
       ? 'so it pays even if each of them fails only at its very end'
       : 'but they are ended early or run faster there, so it pays';
   return [
-    `Normal ${describe(sizes.normal)}, fallback ${describe(sizes.fallback)}.`,
+    `Normal ${sizeText(sizes.normal)}, fallback ${sizeText(sizes.fallback)}.`,
     `${percent(fallbackShare)} of the tasks go to fallback; they hold ${percent(fallbackTimeShare)} of the run time. Break-even ` +
       `is at ${percent(breakEven)} (1 - price of normal / price of fallback): this is ${side} it, ${why}.`,
   ];
@@ -52,12 +52,12 @@ function oneLaneReading({ sizes, percentile95 }: ReadingFacts): string {
     percentile95.savingPercent > 0
       ? ` The usual split at the 95th percentile would cost ${percent(extra(percentile95.savingPercent))} more.`
       : '';
-  return `No split is cheaper than one lane: ${describe(sizes.normal)} for everything.${tried}`;
+  return `No split is cheaper than one lane: ${sizeText(sizes.normal)} for everything.${tried}`;
 }
 
 function presentReading(present: Comparison): string {
   const failing = present.failShare > 0 ? `; ${percent(present.failShare)} of the tasks don't finish under them` : '';
-  return `Against the present sizes (normal ${describe(present.sizes.normal)}, fallback ${describe(present.sizes.fallback)}): ${saving(present)}${failing}.`;
+  return `Against the present sizes (normal ${sizeText(present.sizes.normal)}, fallback ${sizeText(present.sizes.fallback)}): ${saving(present)}${failing}.`;
 }
 
 function failReading({ failShare }: ReadingFacts): string[] {
@@ -85,7 +85,8 @@ function extra(savingPercent: number): number {
   return 1 / (1 - savingPercent / 100) - 1;
 }
 
-function describe({ cpu, memoryBytes, timeoutSeconds }: LaneSize): string {
+/** `0.5 CPU, 256 MiB, 20 s`. */
+export function sizeText({ cpu, memoryBytes, timeoutSeconds }: LaneSize): string {
   const mib = memoryBytes / 1024 ** 2;
   const memory = mib >= 1024 ? `${Number((mib / 1024).toFixed(2))} GiB` : `${Math.round(mib)} MiB`;
   return `${cpu} CPU, ${memory}, ${timeoutSeconds} s`;

@@ -1,3 +1,4 @@
+import { randomFrom } from '@slipway/testing';
 import { expect, test } from 'vitest';
 import {
   type AttemptSample,
@@ -23,17 +24,6 @@ const PLAIN: CostModel = {
   oomAt: 1,
 };
 const PLAIN_OPTIONS: SizingOptions = { ...PLAIN, margin: 1, cpus: [1] };
-
-/** Seeded random numbers in [0, 1) (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 let nextTask = 0;
 

@@ -1,5 +1,5 @@
 import { bundled, notBundled } from './bundle.ts';
-import type { Lane } from './lane.ts';
+import { type Lane, laneOf } from './lane.ts';
 import type { Database, Names } from './names.ts';
 
 /** What waits and runs of one kind, in one lane. */
@@ -55,9 +55,9 @@ export async function countBacklog(
        ) as due where $1::text is null or kind = $1 group by kind, lane
      ), running as (
        select kind, lane, count(*) as number from (
-         (select kind, lane from ${names.task} as task where state = 'running' limit ${MOST + 1})
-         union all (select kind, lane from ${bundled(names)} as task limit ${MOST + 1})
-       ) as sample where $1::text is null or kind = $1 group by kind, lane
+         (select kind, lane from ${names.task} as task where state = 'running' and ($1::text is null or kind = $1) limit ${MOST + 1})
+         union all (select kind, lane from ${bundled(names)} as task where $1::text is null or kind = $1 limit ${MOST + 1})
+       ) as sample group by kind, lane
      )
      select kind, lane, sum(ready)::int as ready, sum(soon)::int as soon, sum(running)::int as running,
        extract(epoch from clock_timestamp() - min(oldest))::float8 as oldest,
@@ -71,7 +71,7 @@ export async function countBacklog(
   );
   return rows.map((row) => ({
     kind: String(row['kind']),
-    lane: row['lane'] === 'fallback' ? 'fallback' : 'normal',
+    lane: laneOf(row['lane']),
     ready: Number(row['ready']),
     dueSoon: Number(row['soon']),
     running: Number(row['running']),
@@ -95,7 +95,7 @@ export async function knownLines(db: Database, names: Names): Promise<{ kind: st
   const { rows } = await db.query(`select kind, lane from ${names.tally} order by kind, lane`);
   return rows.map((row) => ({
     kind: String(row['kind']),
-    lane: row['lane'] === 'fallback' ? 'fallback' : 'normal',
+    lane: laneOf(row['lane']),
   }));
 }
 

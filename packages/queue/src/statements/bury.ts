@@ -1,7 +1,7 @@
 import { endInBatch } from './batch.ts';
 import type { Held, Verdict } from './finish.ts';
 import { type Database, type Names } from './names.ts';
-import { extendedHistory, type HistoryEntry } from './release.ts';
+import { type EndCause, extendedHistory, type HistoryEntry } from './release.ts';
 import { tellReady, waitingFor } from './tell.ts';
 
 /**
@@ -16,15 +16,29 @@ import { tellReady, waitingFor } from './tell.ts';
  * | out-of-memory   | it ran out of memory where there is no bigger lane |
  * | timed-out       | it ran out of time where there is no bigger lane |
  */
-export type DeathCause =
-  | 'retries-used'
-  | 'discarded'
-  | 'invalid-payload'
-  | 'input-missing'
-  | 'lost'
-  | 'crashed'
-  | 'out-of-memory'
-  | 'timed-out';
+export const deathCauses = [
+  'retries-used',
+  'discarded',
+  'invalid-payload',
+  'input-missing',
+  'lost',
+  'crashed',
+  'out-of-memory',
+  'timed-out',
+] as const;
+export type DeathCause = (typeof deathCauses)[number];
+
+/** What the attempt counts as whose end was the task's death. */
+export const endedBy = {
+  'retries-used': 'error',
+  discarded: 'error',
+  'invalid-payload': 'error',
+  'input-missing': 'error',
+  lost: 'lost',
+  crashed: 'crash',
+  'out-of-memory': 'oom',
+  'timed-out': 'timeout',
+} as const satisfies Record<DeathCause, EndCause>;
 
 /** Columns that a task and a dead task share. */
 export const buriedColumns = `id, kind, lane, payload, priority, key, unique_name, lease, attempts, failures, interruptions, losses,

@@ -1,6 +1,6 @@
 import { endInBatch } from './batch.ts';
 import { buriedColumns } from './bury.ts';
-import type { Lane } from './lane.ts';
+import { type Lane, laneOf } from './lane.ts';
 import { type Database, type Names } from './names.ts';
 import { extendedHistory, restoredName } from './release.ts';
 import { tellReady, waitingFor } from './tell.ts';
@@ -67,7 +67,7 @@ export async function rescueTasks(db: Database, names: Names, name: 'restore' | 
   return rows.map((row) => ({
     id: String(row['id']),
     kind: String(row['kind']),
-    lane: row['lane'] === 'fallback' ? 'fallback' : 'normal',
+    lane: laneOf(row['lane']),
     fate: row['fate'] === 'returned' ? 'returned' : row['fate'] === 'dead' ? 'dead' : 'cancelled',
   }));
 }

@@ -1,34 +1,25 @@
 import { stateOf } from './bundle.ts';
 import { claimedColumns, type Claimed, claimedFrom } from './claimed.ts';
-import type { Lane } from './lane.ts';
+import type { TaskState, TaskView as WholeTask } from './inspect.ts';
 import type { Database, Names } from './names.ts';
-import type { HistoryEntry } from './release.ts';
 
 /** What is said about a task to somebody who may only see some kinds. */
-export interface TaskView {
-  id: string;
-  kind: string;
-  lane: Lane;
-  state: TaskState;
-  key: string | null;
-  attempts: number;
-  /** What it last told; null: nothing. */
-  progress: unknown;
-  /** Of a task that is done, and whose kind keeps results. */
-  result: unknown;
-  /** The list of files that a done task left; null: none. */
-  output: unknown;
-  /** Of a dead task: why, in words. */
-  error: string | null;
-  /** How its attempts failed or were lost, oldest first, the last 20. */
-  history: HistoryEntry[];
-  createdAt: Date;
-  /** When it was done or died. */
-  endedAt: Date | null;
-}
-
-/** `done` is only known of kinds that keep results, for as long as they keep them. */
-export type TaskState = 'scheduled' | 'blocked' | 'ready' | 'running' | 'done' | 'dead';
+export type TaskView = Pick<
+  WholeTask,
+  | 'id'
+  | 'kind'
+  | 'lane'
+  | 'state'
+  | 'key'
+  | 'attempts'
+  | 'progress'
+  | 'result'
+  | 'output'
+  | 'error'
+  | 'history'
+  | 'createdAt'
+  | 'endedAt'
+>;
 
 /**
  * One relation over waiting, running, done and dead tasks of the kinds that begin with `$1`. A task of a bundle waits in its line, as far as its row

@@ -1,4 +1,4 @@
-import type { Lane } from './lane.ts';
+import { type Lane, laneOf } from './lane.ts';
 import type { Database, Names } from './names.ts';
 
 /** What happened, in numbers; the sums in seconds are of attempts that ended. */
@@ -52,7 +52,7 @@ export async function readTally(db: Database, names: Names): Promise<TallyRow[]>
   const { rows } = await db.query(`select * from ${names.tally} order by kind, lane`);
   return rows.map((row) => ({
     kind: String(row['kind']),
-    lane: row['lane'] === 'fallback' ? ('fallback' as const) : ('normal' as const),
+    lane: laneOf(row['lane']),
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- one for each name
     ...(Object.fromEntries(tallied.map((name) => [name, Number(row[name])])) as TallyCounts),
   }));

@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, register as standard, type Registry } from '
 import type { AttemptEnd, QueueEvent } from '../events.ts';
 import type { Queue } from '../queue.ts';
 import type { Backlog } from '../statements/backlog.ts';
-import type { DeathCause } from '../statements/bury.ts';
+import { endedBy } from '../statements/bury.ts';
 import type { TallyRow } from '../statements/tally.ts';
 
 export interface MetricsOptions {
@@ -48,7 +48,7 @@ const gauges: { of: (line: Backlog) => number; name: string; help: string }[] = 
   {
     of: ({ oldestSeconds }) => oldestSeconds ?? 0,
     name: 'oldest_seconds',
-    help: 'How long the first in line has been ready',
+    help: 'How long the oldest ready task has waited',
   },
 ];
 
@@ -204,15 +204,3 @@ function endOf(event: QueueEvent): { attempt: AttemptEnd; cause: string } | null
       return null;
   }
 }
-
-/** The tally counts the attempts of dead tasks so, too. */
-const endedBy: Record<DeathCause, keyof typeof causes> = {
-  'retries-used': 'error',
-  discarded: 'error',
-  'invalid-payload': 'error',
-  'input-missing': 'error',
-  lost: 'lost',
-  crashed: 'crash',
-  'out-of-memory': 'oom',
-  'timed-out': 'timeout',
-};

@@ -1,6 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { SlipwayError } from '@slipway/app';
-import type { DeadTask, DeathCause, TaskOptions, TaskView } from '@slipway/queue';
+import { type DeadTask, deathCauses, type TaskOptions, type TaskView } from '@slipway/queue';
 import { requireRole } from '../access/tokens.ts';
 import type { Context } from '../context.ts';
 import { json, problems, type RouteGroup } from './http.ts';
@@ -19,17 +19,6 @@ const newTask = z.object({
   lane: lane.optional(),
 });
 const newTasks = z.union([z.object({ tasks: z.array(newTask).min(1).max(1_000) }), newTask]);
-
-const causes: readonly [DeathCause, ...DeathCause[]] = [
-  'retries-used',
-  'discarded',
-  'invalid-payload',
-  'input-missing',
-  'lost',
-  'crashed',
-  'out-of-memory',
-  'timed-out',
-];
 
 /** Tasks of queues, for people: viewers read, deployers enqueue, retry and cancel. */
 export const queueTaskRoutes: RouteGroup = (api, context) => {
@@ -148,7 +137,7 @@ export const queueTaskRoutes: RouteGroup = (api, context) => {
           content: {
             'application/json': {
               schema: z.object({
-                cause: z.enum(causes).optional(),
+                cause: z.enum(deathCauses).optional(),
                 limit: z.int().min(1).max(100_000).default(10_000),
               }),
             },

@@ -220,7 +220,7 @@ export const queueSchema = z
     environment: z.string(),
     lanes: z.array(laneSchema),
     ratePerMinute: z.object({ arrived: z.number(), done: z.number() }),
-    /** For how long the first in line has been ready; null: none is. */
+    /** For how long the oldest ready task has waited; null: none is ready. */
     oldestSeconds: z.number().nullable(),
     dead: z.int(),
     /** There are more ready tasks than were counted. */
@@ -255,7 +255,7 @@ export const taskSchema = z
     /** Why it died. */
     cause: z.string().nullable(),
     /** How its attempts failed, oldest first, the last 20. */
-    history: z.array(z.unknown()),
+    history: z.array(z.object({ attempt: z.int(), lane, at: time, cause: z.string(), message: z.string() })),
     createdAt: time,
     /** When it may run, or could from; null: it has ended. */
     runAt: time.nullable(),
@@ -283,7 +283,6 @@ export const scaleSchema = z
 export type ApiQueue = z.infer<typeof queueSchema>;
 export type ApiTask = z.infer<typeof taskSchema>;
 export type ApiSizeProposal = z.infer<typeof sizeProposalSchema>;
-export type ApiScale = z.infer<typeof scaleSchema>;
 export type ApiApp = z.infer<typeof appSchema>;
 export type ApiEnvironment = z.infer<typeof environmentSchema>;
 export type ApiEvent = z.infer<typeof eventSchema>;

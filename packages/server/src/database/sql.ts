@@ -1,3 +1,4 @@
+import { inTransaction } from '@slipway/queue';
 import type { Pool, PoolClient } from 'pg';
 
 /** Where a statement runs: any connection, or the one of the caller's transaction. */
@@ -32,29 +33,10 @@ const DEADLOCK = '40P01';
 export async function transaction<Result>(pool: Pool, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await transactionOnce(pool, work);
+      return await inTransaction(pool, work);
     } catch (error) {
       const isDeadlock = error instanceof Error && 'code' in error && error.code === DEADLOCK;
       if (!isDeadlock || tries === 3) throw error;
     }
-  }
-}
-
-async function transactionOnce<Result>(pool: Pool, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
-  const client = await pool.connect();
-  let broken: Error | undefined;
-  try {
-    await client.query('begin');
-    const result = await work(client);
-    await client.query('commit');
-    return result;
-  } catch (error) {
-    // A connection that can't even roll back must not go back to the pool.
-    await client.query('rollback').catch((cause: unknown) => {
-      broken = cause instanceof Error ? cause : new Error(String(cause));
-    });
-    throw error;
-  } finally {
-    client.release(broken);
   }
 }

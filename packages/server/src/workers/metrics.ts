@@ -53,7 +53,7 @@ export function writeMetrics(queues: readonly ApiQueue[]): string {
       for (const lane of queue.lanes) lines.push(`${name}{${labels(queue)},lane="${lane.lane}"} ${value(lane)}`);
   }
   const oldest = 'slipway_queue_oldest_seconds';
-  lines.push(`# HELP ${oldest} For how long the first in line has been ready.`, `# TYPE ${oldest} gauge`);
+  lines.push(`# HELP ${oldest} For how long the oldest ready task has waited.`, `# TYPE ${oldest} gauge`);
   for (const queue of queues) lines.push(`${oldest}{${labels(queue)}} ${queue.oldestSeconds ?? 0}`);
   return `${lines.join('\n')}\n`;
 }
