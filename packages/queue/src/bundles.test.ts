@@ -143,7 +143,7 @@ test('who claims or cancels while a bundle is being claimed waits for it, and se
   await waitFor(async () => (await pool.query(waiting)).rowCount === 3, { what: 'the three to wait' });
   await client.query('commit');
   client.release();
-  const claimed = [...(await single), ...(await bundle).tasks].map(({ id }) => id);
+  const claimed = [...(await single).tasks, ...(await bundle).tasks].map(({ id }) => id);
   expect(claimed.toSorted()).toEqual(ids.slice(5).toSorted());
   expect(await cancelled).toBe(true);
   const row = async (id: string | undefined) =>

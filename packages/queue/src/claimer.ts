@@ -1,7 +1,7 @@
 import { isPassing, sqlState } from './connection-errors.ts';
 import { DueTimer } from './due-timer.ts';
 import { KeyCursor } from './key-cursor.ts';
-import { beginsSweep, LineCursor } from './line-cursor.ts';
+import { beginsSweep, LineCursor, type Place } from './line-cursor.ts';
 import { RateGate } from './rate-gate.ts';
 import type { Wanted } from './source.ts';
 import { claimFromKeys, type KeyLook, type KeysClaimed } from './statements/claim-keys.ts';
@@ -35,6 +35,8 @@ interface Line {
     most: number;
   };
   keys: KeyCursor;
+  /** Where tasks on their last chance were passed over. */
+  passed: { places: Place[]; keys: Set<string> };
 }
 
 /** A place to look at, in which line, and for how many. */
@@ -64,6 +66,7 @@ export class Claimer {
 
   /** @throws what PostgreSQL throws; nothing is claimed then, or it is rescued. */
   async claim(workerId: string, wanted: readonly Wanted[]): Promise<Claimed[]> {
+    for (const one of wanted) if (one.lastChance !== 'none') this.#lookAtPassed(one);
     const allowed = await this.#gate.admit(wanted.filter((one) => this.#mayHave(one)));
     const claimed: Claimed[] = [];
     this.#first = this.#first === 'line' ? 'keys' : 'line';
@@ -123,9 +126,19 @@ export class Claimer {
       line: new LineCursor(),
       bundles: { oldest: 0, most: Infinity },
       keys: new KeyCursor(),
+      passed: { places: [], keys: new Set() },
     };
     this.#lines.set(name, line);
     return line;
+  }
+
+  /** One may have a task on its last chance now that others could not. */
+  #lookAtPassed(wanted: Wanted): void {
+    const { line, keys, passed } = this.#line(wanted);
+    for (const place of passed.places) line.told(place);
+    for (const key of passed.keys) keys.told(key);
+    passed.places = [];
+    passed.keys.clear();
   }
 
   #mayHave(wanted: Wanted): boolean {
@@ -142,7 +155,8 @@ export class Claimer {
       if (place === null) continue;
       const { kind, lane } = one;
       const limit = one.manner === 'bundle' ? Math.min(one.limit, bundles.most) : one.limit;
-      const look = { line, wanted: { kind, lane, limit, ...place, oldestBundle: bundles.oldest } };
+      const { lastChance = 'one' } = one;
+      const look = { line, wanted: { kind, lane, limit, ...place, oldestBundle: bundles.oldest, lastChance } };
       if (one.manner === 'bundle') {
         const { tasks, apart } = await this.#bundle(workerId, look, bundles);
         claimed.push(...tasks);
@@ -170,11 +184,12 @@ export class Claimer {
 
   async #singly(workerId: string, looks: readonly Look[]): Promise<Claimed[]> {
     const places = looks.map(({ wanted }) => wanted);
-    const claimed = await this.#looking(looks, () =>
+    const { tasks, passed } = await this.#looking(looks, () =>
       claimFromLines(this.#options.db, this.#options.names, workerId, places),
     );
-    for (const { line, wanted } of looks) line.claimed(wanted, claimed.filter(isOf(wanted)), wanted.limit);
-    return claimed;
+    for (const { line, wanted } of looks) line.claimed(wanted, tasks.filter(isOf(wanted)), wanted.limit);
+    for (const one of passed) this.#line(one).passed.places.push(one);
+    return tasks;
   }
 
   /** Notes what a sweep costs, also one that came to no end. */
@@ -196,10 +211,13 @@ export class Claimer {
     const look = keys.next(limit);
     if (look === null) return [];
     const began = performance.now();
-    const { tasks, seen, reached } = await this.#claimKeys(workerId, wanted, look, limit).catch((error: unknown) => {
-      keys.failed(look);
-      throw error;
-    });
+    const { tasks, seen, reached, passed } = await this.#claimKeys(workerId, wanted, look, limit).catch(
+      (error: unknown) => {
+        keys.failed(look);
+        throw error;
+      },
+    );
+    for (const key of passed) this.#line(wanted).passed.keys.add(key);
     if (look.what === 'walk') this.#sweepCost.ms += performance.now() - began;
     const laterInMs = keys.looked(look, seen, reached, performance.now());
     if (laterInMs !== null) this.#due.in(Math.max(laterInMs, TOGETHER_MS));

@@ -1,7 +1,7 @@
 import { waitFor } from '@slipway/testing';
 import { expect, test } from 'vitest';
 import { queuesUnderTest, workerProcesses } from './queue-under-test.ts';
-import { hold, record } from './worker-under-test.ts';
+import { hold, poison, record } from './worker-under-test.ts';
 
 /** Processes that are killed again and again under load, and one whose clock is wrong. */
 
@@ -56,6 +56,48 @@ test('workers killed again and again under load: tasks in are tasks done and dea
   // One that was lost after its work, as often as its kind allows, is in both.
   expect(done.union(new Set(dead.map(({ id }) => id))).size).toBe(count);
 });
+
+test.for(['no key', 'a key each'] as const)(
+  'a task that takes its process down does not take those beside it along to the dead letters (tasks with %s)',
+  async (keys) => {
+    const { pool, queue, worker } = await setup();
+    const key = (name: string) => (keys === 'no key' ? {} : { key: name });
+    for (const name of ['one', 'two', 'three']) await queue.enqueue(hold, { name }, key(name));
+    const guilty = await queue.enqueue(poison, null, key('poison'));
+    // Twice it takes them along; all four die with the next loss.
+    for (let death = 1; death <= 2; death++) await (await worker(60).catch(() => null))?.exited;
+    const { rows } = await pool.query('select losses from slipway_queue.task');
+    expect(rows.map(({ losses }) => Number(losses))).toEqual([1, 1, 1, 1]); // the second loss is seen by the next worker
+    // If it comes first, the one that holds tasks is the fourth.
+    const outputs: (() => string)[] = [];
+    const untilHeld = async (): Promise<void> => {
+      const child = await worker(60).catch(() => null);
+      if (child !== null) outputs.push(() => child.output());
+      const held = await child?.waitForOutput(/holds/).then(
+        () => 'yes',
+        () => 'no',
+      );
+      if (held !== 'yes') await untilHeld();
+    };
+    await untilHeld();
+    // Others run beside the one, and none that the next loss kills.
+    await queue.enqueueMany(
+      record,
+      Array.from({ length: 20 }, (_, n) => ({ payload: { name: 'fresh' }, ...key(`fresh ${n}`) })),
+    );
+    await waitFor(async () => (await pool.query('select from record where ended_at is not null')).rowCount === 20, {
+      what: 'fresh tasks to be done',
+    });
+    expect(outputs.at(-1)?.().match(/holds/g)).toHaveLength(1);
+    await pool.query(`insert into release values ('one'), ('two'), ('three')`);
+    // It can take one more along.
+    for (let n = 0; n < 2; n++) await worker(60).catch(() => null);
+    await waitFor(async () => (await pool.query('select from slipway_queue.task')).rowCount === 0, {
+      what: 'every task to be done or dead',
+    });
+    expect(await queue.dead({ limit: 10 })).toMatchObject([{ id: guilty, cause: 'lost', losses: 3 }]);
+  },
+);
 
 test.for(['killed', 'stopped'] as const)(
   'tasks that a worker claimed in advance go back when it is %s',

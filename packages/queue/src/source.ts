@@ -12,6 +12,8 @@ export interface Wanted {
   manner?: 'singly' | 'bundle';
   /** Of the limit so many could begin at once; the rest is claimed in advance. Default: all. */
   now?: number;
+  /** Whether one task on its last chance may be among them: see `isOnLastChance`. Default `one`. */
+  lastChance?: 'one' | 'none';
   /** How many tasks of one key may run at once; null: any number. */
   keyConcurrency: number | null;
   rate: Rate | null;

@@ -3,6 +3,7 @@ import { LocalBuffer } from './local-buffer.ts';
 import { type AttemptListener, type Registration, RunningTask, type Settlement } from './running-task.ts';
 import type { Source, Wanted } from './source.ts';
 import type { Claimed } from './statements/claimed.ts';
+import { isOnLastChance } from './statements/last-chance.ts';
 import type { Lane } from './statements/lane.ts';
 import { within } from './within.ts';
 
@@ -42,6 +43,8 @@ export class Worker {
   readonly #options: WorkerOptions;
   readonly #slots = new Map<string, Slots>();
   readonly #running = new Map<string, RunningTask<Slots>>();
+  /** Ids of tasks on their last chance that are leased to this process: one, but for a moment. */
+  readonly #lastChances = new Set<string>();
   #phase: 'idle' | 'started' | 'stopping' = 'idle';
   #wanted: 'claim' | 'nothing' = 'nothing';
   #claimer: 'idle' | 'busy' = 'idle';
@@ -113,6 +116,7 @@ export class Worker {
     this.#phase = 'stopping';
     await this.#claiming;
     const unbegun = [...this.#slots.values()].flatMap(({ buffer }) => buffer.drain());
+    for (const { id } of unbegun) this.#lastChances.delete(id);
     if (unbegun.length > 0) await within(5, this.#source.unclaim(unbegun));
     this.abortAll('stopping');
     await within(graceSeconds, this.#allSettled());
@@ -126,7 +130,9 @@ export class Worker {
 
   /** What has not begun is forgotten when the leases are lost: others have it. */
   abortAll(cause: AbortCause): void {
-    if (cause === 'lease-lost') for (const { buffer } of this.#slots.values()) buffer.drain();
+    if (cause === 'lease-lost') {
+      for (const { buffer } of this.#slots.values()) for (const { id } of buffer.drain()) this.#lastChances.delete(id);
+    }
     for (const task of this.#running.values()) task.abort(cause);
   }
 
@@ -140,7 +146,10 @@ export class Worker {
     this.#claimer = 'busy';
     while (this.#mayClaim()) {
       this.#wanted = 'nothing';
-      const wanted = [...this.#slots.values()].map(wantedBy).filter(({ limit }) => limit > 0);
+      const lastChance = this.#lastChances.size === 0 ? 'one' : 'none';
+      const wanted = [...this.#slots.values()]
+        .map((slots) => wantedBy(slots, lastChance))
+        .filter(({ limit }) => limit > 0);
       if (wanted.length > 0) await this.#claim(wanted);
     }
     // Not a moment later than the last look at `#wanted`: a call in between would wake nobody.
@@ -154,7 +163,9 @@ export class Worker {
   async #claim(wanted: Wanted[]): Promise<void> {
     try {
       const claimed = await this.#source.claim(wanted);
-      for (const task of claimed) this.#slots.get(nameOf(task.kind, task.lane))?.buffer.add(task);
+      for (const task of this.#withOneLastChance(claimed)) {
+        this.#slots.get(nameOf(task.kind, task.lane))?.buffer.add(task);
+      }
       // After a claim that got nothing, only news lead to another one.
       if (claimed.length > 0) this.#wanted = 'claim';
       for (const slots of this.#slots.values()) this.#fill(slots);
@@ -163,6 +174,18 @@ export class Worker {
       // With the connection down this does nothing, and its return wakes us.
       setTimeout(() => this.wake(), TROUBLE_RETRY_MS).unref();
     }
+  }
+
+  /** A claim looks at several lines, and each may have given one on its last chance: all but one go back, as they were. */
+  #withOneLastChance(claimed: Claimed[]): Claimed[] {
+    const more: Claimed[] = [];
+    for (const task of claimed.filter(isOnLastChance)) {
+      if (this.#lastChances.size === 0) this.#lastChances.add(task.id);
+      else more.push(task);
+    }
+    if (more.length === 0) return claimed;
+    void this.#source.unclaim(more);
+    return claimed.filter((task) => !more.includes(task));
   }
 
   #fill(slots: Slots): void {
@@ -190,7 +213,10 @@ export class Worker {
 
   #settled(task: RunningTask<Slots>, slots: Slots): void {
     this.#unwritten -= 1;
-    if (this.#running.get(task.task.id) === task) this.#running.delete(task.task.id);
+    if (this.#running.get(task.task.id) === task) {
+      this.#running.delete(task.task.id);
+      if (this.#lastChances.delete(task.task.id)) this.wake();
+    }
     this.#options.onSettled(task);
     if (this.#kept.delete(task)) this.#free(slots);
     if (this.#running.size === 0) this.#idle?.();
@@ -242,7 +268,7 @@ function limitOf(slots: Slots): number {
   return freeNow(slots) + slots.buffer.wants();
 }
 
-function wantedBy(slots: Slots): Wanted {
+function wantedBy(slots: Slots, lastChance: 'one' | 'none'): Wanted {
   const { kind, lane, buffer } = slots;
   const ahead = buffer.wants();
   const now = freeNow(slots);
@@ -252,6 +278,7 @@ function wantedBy(slots: Slots): Wanted {
     limit: now + ahead,
     now,
     manner: ahead >= BUNDLE ? 'bundle' : 'singly',
+    lastChance,
     keyConcurrency: kind.keyConcurrency,
     rate: kind.rate,
     keyRate: kind.keyRate,

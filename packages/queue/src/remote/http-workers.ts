@@ -36,9 +36,9 @@ async function claim(call: Call): Promise<void> {
   const { api, request, response } = call;
   const worker = await workerOf(call);
   const { wanted, waitSeconds, known } = await readJson(request, schemas.claimBody);
-  const full = wanted.map(({ kind: name, lane, limit }) => {
+  const full = wanted.map(({ kind: name, lane, limit, lastChance }) => {
     const { keyConcurrency, rate, keyRate } = api.kind(name);
-    return { kind: name, lane, limit, keyConcurrency, rate, keyRate };
+    return { kind: name, lane, limit, lastChance, keyConcurrency, rate, keyRate };
   });
   const left = new AbortController();
   response.on('close', () => left.abort());

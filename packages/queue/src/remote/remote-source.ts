@@ -121,7 +121,9 @@ export class RemoteSource implements Source {
   }
 
   async #claim(wanted: readonly Wanted[], waitSeconds: number): Promise<Claimed[]> {
-    const asked = wanted.map(({ kind, lane, limit }) => ({ kind, lane, limit: Math.min(limit, 1_000) }));
+    const asked = wanted.map(({ kind, lane, limit, lastChance = 'one' }) => {
+      return { kind, lane, limit: Math.min(limit, 1_000), lastChance };
+    });
     const doubt = performance.now() < this.#doubtUntil;
     const body = { wanted: asked, waitSeconds, known: doubt ? this.#known() : null };
     const under = this.#workerId;

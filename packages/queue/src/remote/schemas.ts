@@ -46,6 +46,8 @@ export const claimBody = z.object({
         kind: z.string(),
         lane,
         limit: z.number().int().min(0).max(1_000),
+        /** `none`: the worker has a task on its last chance already. */
+        lastChance: z.enum(['one', 'none']).default('one'),
       }),
     )
     .max(100),

@@ -1,5 +1,6 @@
 import type { Rate } from '../rate.ts';
 import { claimedColumns, type Claimed, claimedFrom } from './claimed.ts';
+import { onLastChance } from './last-chance.ts';
 import type { Lane } from './lane.ts';
 import { type Database, type Names } from './names.ts';
 import { rateOf } from './rate.ts';
@@ -25,6 +26,8 @@ export interface KeysWanted {
   keyConcurrency: number | null;
   /** How many tasks of one key may start in a time. Such claims of one kind must not run at the same time. */
   keyRate: Rate | null;
+  /** Whether one on its last chance may be among them: see `isOnLastChance`. Default `one`. */
+  lastChance?: 'one' | 'none';
   look: KeyLook;
 }
 
@@ -42,6 +45,8 @@ export interface KeysClaimed {
   tasks: Claimed[];
   /** In the order of their turns. */
   seen: KeySeen[];
+  /** Keys with tasks on their last chance that were passed over. */
+  passed: string[];
   /** `end`: all keys of the look were looked at. */
   reached: 'end' | 'limit';
 }
@@ -63,7 +68,7 @@ export async function claimFromKeys(
   workerId: string,
   wanted: KeysWanted,
 ): Promise<KeysClaimed> {
-  const { look, kind, lane, limit, keyConcurrency, keyRate } = wanted;
+  const { look, kind, lane, limit, keyConcurrency, keyRate, lastChance = 'one' } = wanted;
   const values: unknown[] = [workerId, kind, lane, limit];
   const parameter = (value: unknown, type: string) => `$${values.push(value)}::${type}`;
   const text = `with recursive walk as (
@@ -83,7 +88,7 @@ export async function claimFromKeys(
      ), candidate as materialized (
        select picked.*, roomy.key, roomy.turn, roomy.slots
        from roomy cross join share cross join lateral (
-         select task.id, task.priority, task.position from ${names.task} as task
+         select task.id, task.priority, task.position, ${onLastChance('task')} as last from ${names.task} as task
          where task.kind = $2 and task.lane = $3 and task.state = 'ready' and task.key is not null and task.key = roomy.key
          order by task.priority, task.position
          limit least(roomy.room, share.most)
@@ -92,9 +97,11 @@ export async function claimFromKeys(
        where room > 0 and exists (select from ${names.worker} where id = $1 and gone_at is null)
          ${keyConcurrency === 1 ? `and ${isOwnTurn(names)}` : ''}
      ), ranked as (
-       select id, turn, slots, row_number() over (partition by key order by priority, position) as rank from candidate
+       select id, key, turn, slots, last, row_number() over (partition by key order by priority, position) as rank from candidate
      ), chosen as materialized (
-       select id, rank, turn, slots[rank] as slot from ranked order by rank, turn limit $4
+       select id, rank, turn, slots[rank] as slot from ranked
+       where not last${lastChance === 'one' ? ' or id = (select id from ranked where last order by rank, turn limit 1)' : ''}
+       order by rank, turn limit $4
      ), locked as materialized (
        select id from ${names.task} as task where id = any(array(select id from chosen)) and state = 'ready' for update skip locked
      ), claimed as (
@@ -104,18 +111,24 @@ export async function claimFromKeys(
        where id = any(array(select id from locked))
        returning ${claimedColumns}
      )${keyRate === null ? '' : `, ${spent(names, keyRate, parameter)}`}
-     select claimed.*, ${['keys', 'rooms', 'dues', 'candidates', 'most', 'turns'].map((name) => `case when row_number() over () = 1 then seen.${name} end as ${name}`).join(', ')}
+     select claimed.*, ${['keys', 'rooms', 'dues', 'candidates', 'most', 'turns', 'passed'].map((name) => `case when row_number() over () = 1 then seen.${name} end as ${name}`).join(', ')}
      from (
        select (select array_agg(key order by turn) from roomy) as keys, (select array_agg(room order by turn) from roomy) as rooms,
          (select array_agg(due order by turn) from roomy) as dues, (select array_agg(key) from candidate) as candidates,
-         (select most from share) as most, (select array_agg(id::text order by rank, turn) from chosen) as turns
+         (select most from share) as most, (select array_agg(id::text order by rank, turn) from chosen) as turns,
+         (select array_agg(key) from ranked where last and id not in (select id from chosen)) as passed
      ) as seen left join claimed on true`;
   const { rows } = await db.query(text, values);
   const turns = new Map(list(rows[0]?.['turns']).map((id, index) => [id, index]));
   const tasks = claimedFrom(rows.filter((row) => row['id'] !== null));
   tasks.sort((a, b) => (turns.get(a.id) ?? 0) - (turns.get(b.id) ?? 0));
   const seen = keysSeen(rows[0] ?? {}, tasks, keyConcurrency === null || keyRate !== null ? 'look again' : 'be told');
-  return { tasks, seen, reached: look.what === 'walk' && seen.length >= look.count ? 'limit' : 'end' };
+  return {
+    tasks,
+    seen,
+    passed: list(rows[0]?.['passed']).map(String),
+    reached: look.what === 'walk' && seen.length >= look.count ? 'limit' : 'end',
+  };
 }
 
 type Parameter = (value: unknown, type: string) => string;
@@ -184,6 +197,7 @@ function keysSeen(
 ): KeySeen[] {
   const claimed = countsOf(tasks.map(({ key }) => key));
   const candidates = countsOf(list(row['candidates']));
+  const passed = countsOf(list(row['passed']));
   const rooms = list(row['rooms']).map(Number);
   const dues = list(row['dues']).map(Number);
   const most = Number(row['most']);
@@ -192,7 +206,7 @@ function keysSeen(
     const [room = 0, dueInMs = 0] = [rooms[index], dues[index]];
     const [got = 0, found = 0] = [claimed.get(key), candidates.get(key)];
     if (room === 0) return { key, claimed: got, left: dueInMs > 0 ? 'early' : 'taken', dueInMs };
-    const short = got < found || (found > 0 && found === most && room > most);
+    const short = got + (passed.get(key) ?? 0) < found || (found > 0 && found === most && room > most);
     // Nobody tells when a rate lets through the next; the next look does.
     const usedUp = got > 0 && got === room && whenFull === 'look again';
     return { key, claimed: got, left: short || usedUp ? 'more' : 'nothing', dueInMs };

@@ -13,6 +13,15 @@ export interface LineWanted {
   limit: number;
   /** No bundle of the line that is still open has a smaller id. Default 0: not known. */
   oldestBundle?: number;
+  /** Whether one on its last chance may be among them. Default `one`. */
+  lastChance?: 'one' | 'none';
+}
+
+/** What claims of single tasks got. */
+export interface LinesClaimed {
+  tasks: Claimed[];
+  /** Of each line and priority the first task on its last chance that was passed over. */
+  passed: Pick<Claimed, 'kind' | 'lane' | 'priority' | 'position'>[];
 }
 
 /**
@@ -26,14 +35,15 @@ export async function claimFromLines(
   names: Names,
   workerId: string,
   lines: readonly LineWanted[],
-): Promise<Claimed[]> {
+): Promise<LinesClaimed> {
   // In one order everywhere: two claims that lock the same lines never wait for each other.
   const wanted = lines.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
   const { rows } = await db.query(
-    `select ${claimedColumns}
-     from unnest($2::text[], $3::text[], $4::int[], $5::bigint[], $6::int[], $7::int[], $8::bigint[])
-       as line (kind, lane, priority, position, last, slots, bundle)
-     cross join lateral ${names.claimSingly}($1, line.kind, line.lane, line.priority, line.position, line.last, line.slots, line.bundle) as task`,
+    `select ${claimedColumns}, task.state
+     from unnest($2::text[], $3::text[], $4::int[], $5::bigint[], $6::int[], $7::int[], $8::bigint[], $9::text[])
+       as line (kind, lane, priority, position, last, slots, bundle, chance)
+     cross join lateral ${names.claimSingly}(
+       $1, line.kind, line.lane, line.priority, line.position, line.last, line.slots, line.bundle, line.chance) as task`,
     [
       workerId,
       wanted.map(({ kind }) => kind),
@@ -43,9 +53,11 @@ export async function claimFromLines(
       wanted.map(({ upToPriority }) => upToPriority),
       wanted.map(({ limit }) => limit),
       wanted.map(({ oldestBundle = 0 }) => oldestBundle),
+      wanted.map(({ lastChance = 'one' }) => lastChance),
     ],
   );
-  return claimedFrom(rows);
+  const passed = rows.filter(({ state }) => state === 'ready');
+  return { tasks: claimedFrom(rows.filter(({ state }) => state !== 'ready')), passed: claimedFrom(passed) };
 }
 
 function nameOf({ kind, lane }: LineWanted): string {
