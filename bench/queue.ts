@@ -1,12 +1,12 @@
 import { inTurns, type Measured, median, progress, round3 } from './measure.ts';
 import type { ContenderName } from './queue/contender.ts';
-import { enqueueRate, heldRatio, pickups, type Rates, throughput } from './queue/scenarios.ts';
+import { choose, enqueueRate, heldRatio, pickups, type Rates, settingOf, throughput } from './queue/scenarios.ts';
 import { installPeers, Servers } from './queue/servers.ts';
 
 /**
  * Slipway's queue beside others that a Node process may use: graphile-worker, pg-boss and BullMQ on the same PostgreSQL, BullMQ on Redis. In turns, each in
- * its best documented settings, with one worker process, a handler that does nothing, and adding from another process. Counted at the end
- * of each measurement: every task was handled once.
+ * the fastest of the settings around those that it documents, with one worker process, a handler that does nothing, and adding from another process.
+ * Counted at the end of each measurement: every task was handled once.
  *
  * PostgreSQL commits to disk (`fsync`, `synchronous_commit`); Redis appends to its file and writes that to disk once a second, as BullMQ's guide asks for.
  *
@@ -52,6 +52,8 @@ export default async function queue(): Promise<Measured> {
       );
     };
 
+    progress('settings');
+    for (const name of names) await choose(servers, name, scaled(TASKS[name] / 3));
     const rates = await turns('tasks/s, all enqueued before', async (name) => {
       const { done } = await throughput(servers, name, scaled(TASKS[name]));
       return done;
@@ -88,6 +90,7 @@ export default async function queue(): Promise<Measured> {
         ...each('enqueue_per_s', added),
         ...each('pickup_p50_ms', p50),
         ...each('pickup_p99_ms', p99),
+        ...settings(),
         graphile_held_transaction_ratio: round3(heldPeer),
         graphile_held_seconds: heldPeerSeconds,
         held_seconds: HELD_SECONDS,
@@ -117,6 +120,19 @@ function mapNames<T>(make: (name: ContenderName) => T): Record<ContenderName, T>
 
 function each(key: string, values: Record<ContenderName, number[]>): Record<string, number> {
   return Object.fromEntries(names.map((name) => [`${name}_${key}`, round3(median(values[name]))]));
+}
+
+/** What each was run with. */
+function settings(): Record<string, number> {
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const { ahead, atOnce } = settingOf(name);
+      return [
+        [`${name}_at_once`, atOnce] as const,
+        ...(ahead === undefined ? [] : [[`${name}_ahead`, ahead] as const]),
+      ];
+    }),
+  );
 }
 
 function quantile(sorted: number[], part: number): number {

@@ -1,5 +1,5 @@
 import { Pool } from 'pg';
-import { CONCURRENCY, type Contender, type Payload, type Producer } from './contender.ts';
+import { type Contender, type Payload, type Producer } from './contender.ts';
 import { loadPeer } from './peers/load.ts';
 
 interface BullQueue {
@@ -61,6 +61,7 @@ function bullmq(store: {
     return new library.Queue('bench', { connection: store.connection(server, 1) }, store.backend(library));
   };
   return {
+    settings: [{ atOnce: 32 }, { atOnce: 8 }, { atOnce: 100 }],
     prepare: store.prepare,
 
     async produce(server): Promise<Producer> {
@@ -73,12 +74,12 @@ function bullmq(store: {
       };
     },
 
-    async work(server, handle) {
+    async work(server, handle, { atOnce }) {
       const library = await load();
       const worker = new library.Worker(
         'bench',
         async ({ data }) => handle(data),
-        { connection: store.connection(server, CONCURRENCY), concurrency: CONCURRENCY },
+        { connection: store.connection(server, atOnce), concurrency: atOnce },
         store.backend(library),
       );
       worker.on('error', (error) => process.stderr.write(`bullmq: ${error.message}\n`));

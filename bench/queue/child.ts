@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type ContenderName, payloadOf, type Producer, sharedNow } from './contender.ts';
+import { type ContenderName, payloadOf, type Producer, type Setting, sharedNow } from './contender.ts';
 import { contenders } from './contenders.ts';
 import { type Handled, Tally } from './tally.ts';
 
@@ -16,7 +16,7 @@ export type Order =
   | { do: 'add-singly'; from: number; count: number }
   | { do: 'prepare' }
   | { do: 'left' }
-  | { do: 'work' }
+  | { do: 'work'; setting: Setting }
   /** Waits until so many tasks were handled. */
   | { do: 'handled'; count: number }
   | { do: 'stop-working' };
@@ -76,7 +76,7 @@ if (import.meta.main) {
       case 'add-singly':
         return addSingly(order);
       case 'work':
-        stop = await contender.work(server, (payload) => tally.add(payload));
+        stop = await contender.work(server, (payload) => tally.add(payload), order.setting);
         return null;
       case 'handled':
         await tally.reached(order.count);

@@ -1,5 +1,5 @@
 import { Pool } from 'pg';
-import { CONCURRENCY, type Contender, type Payload, type Producer } from './contender.ts';
+import { type Contender, type Payload, type Producer } from './contender.ts';
 import { loadPeer } from './peers/load.ts';
 
 interface GraphileWorker {
@@ -16,8 +16,17 @@ interface GraphileWorker {
 const load = () => loadPeer<GraphileWorker>('graphile-worker');
 const quiet = ({ Logger }: GraphileWorker) => new Logger(() => () => undefined);
 
-/** The settings with batching of https://worker.graphile.org/docs/performance, and as many handlers at once as the others. */
+/** The settings with batching of https://worker.graphile.org/docs/performance. */
 export const graphile: Contender = {
+  settings: [
+    { ahead: 500, atOnce: 24 },
+    { ahead: 500, atOnce: 100 },
+    { ahead: 2_000, atOnce: 24 },
+    { ahead: 2_000, atOnce: 100 },
+    { ahead: 5_000, atOnce: 50 },
+    { ahead: 10_000, atOnce: 50 },
+  ],
+
   async prepare(server) {
     const library = await load();
     const utils = await library.makeWorkerUtils({ connectionString: server, logger: quiet(library) });
@@ -41,7 +50,7 @@ export const graphile: Contender = {
     };
   },
 
-  async work(server, handle) {
+  async work(server, handle, { ahead = 500, atOnce }) {
     const library = await load();
     const runner = await library.run({
       logger: quiet(library),
@@ -50,9 +59,9 @@ export const graphile: Contender = {
       preset: {
         worker: {
           connectionString: server,
-          concurrentJobs: CONCURRENCY,
-          maxPoolSize: CONCURRENCY + 1,
-          localQueue: { size: 500 },
+          concurrentJobs: atOnce,
+          maxPoolSize: atOnce + 1,
+          localQueue: { size: ahead },
           completeJobBatchDelay: 0,
           failJobBatchDelay: 0,
         },

@@ -1,4 +1,4 @@
-import { CONCURRENCY, type Contender, type Payload, type Producer } from './contender.ts';
+import { type Contender, type Payload, type Producer } from './contender.ts';
 import { Pool } from 'pg';
 import { loadPeer } from './peers/load.ts';
 
@@ -15,14 +15,19 @@ interface PgBoss {
   PgBoss: new (options: object) => Boss;
 }
 
-const WORKERS = 4;
-const BATCH = 500;
-
 /**
- * Batches as large as graphile-worker's local queue, several fetching workers, fetching without a pause while batches are full, and woken by notifications:
+ * Large batches, several fetching workers, fetching without a pause while batches are full, and woken by notifications:
  * https://pgboss.io/api/workers
  */
 export const pgBoss: Contender = {
+  settings: [
+    { ahead: 500, atOnce: 4 },
+    { ahead: 1_000, atOnce: 2 },
+    { ahead: 1_000, atOnce: 4 },
+    { ahead: 2_000, atOnce: 2 },
+    { ahead: 2_000, atOnce: 4 },
+  ],
+
   async prepare(server) {
     const boss = await open(server, { supervise: false });
     await boss.createQueue('bench', { notify: true });
@@ -42,11 +47,11 @@ export const pgBoss: Contender = {
     };
   },
 
-  async work(server, handle) {
-    const boss = await open(server, { max: CONCURRENCY, useListenNotify: true });
+  async work(server, handle, { ahead = 500, atOnce }) {
+    const boss = await open(server, { max: 2 * atOnce, useListenNotify: true });
     await boss.work(
       'bench',
-      { batchSize: BATCH, localConcurrency: WORKERS, pollingIntervalSeconds: 0.5, burstWhenBatchFull: true },
+      { batchSize: ahead, localConcurrency: atOnce, pollingIntervalSeconds: 0.5, burstWhenBatchFull: true },
       async (jobs) => {
         for (const { data } of jobs) handle(data);
       },

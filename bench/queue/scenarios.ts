@@ -1,5 +1,6 @@
 import { progress, round3 } from '../measure.ts';
-import { type ContenderName, sharedNow } from './contender.ts';
+import { type ContenderName, type Setting, sharedNow } from './contender.ts';
+import { contenders } from './contenders.ts';
 import { Part } from './part.ts';
 import type { Servers } from './servers.ts';
 import type { Handled } from './tally.ts';
@@ -9,6 +10,27 @@ const CONNECTIONS = 2;
 
 /** Seconds that something may take before it counts as stuck. */
 const STUCK_SECONDS = 600;
+
+/** What each contender runs with: what its documentation says, until `choose` has found something faster. */
+const chosen = new Map<ContenderName, Setting>();
+
+export function settingOf(contender: ContenderName): Setting {
+  return chosen.get(contender) ?? contenders[contender].settings[0];
+}
+
+/** Tries all settings of a contender with so many tasks, and keeps the fastest for all that comes. */
+export async function choose(servers: Servers, contender: ContenderName, count: number): Promise<void> {
+  const { settings } = contenders[contender];
+  if (settings.length === 1) return;
+  let best = { rate: 0, setting: settings[0] };
+  for (const setting of settings) {
+    chosen.set(contender, setting);
+    const { done: rate } = await throughput(servers, contender, count);
+    progress(`${contender}  ${JSON.stringify(setting)}  ${round3(rate)}`);
+    if (rate > best.rate) best = { rate, setting };
+  }
+  chosen.set(contender, best.setting);
+}
 
 /** The processes of one measurement; all end with it, also when it fails. */
 async function withParts<T>(
@@ -58,7 +80,7 @@ export function throughput(servers: Servers, contender: ContenderName, count: nu
   return withParts(servers, contender, async (producer, worker) => {
     await addMany(producer, 0, count + backlog);
     await servers.settle(contender);
-    await worker.ask({ do: 'work' });
+    await worker.ask({ do: 'work', setting: settingOf(contender) });
     const handled = await patiently(contender, worker.ask({ do: 'handled', count }));
     // With a backlog the queue is not empty in the end, and counting what is left would be work for PostgreSQL.
     const emptyAt = backlog === 0 ? await patiently(contender, whenEmpty(producer)) : Number.NaN;
@@ -77,7 +99,7 @@ async function whenEmpty(producer: Part): Promise<number> {
 export function pickups(servers: Servers, contender: ContenderName, count: number): Promise<number[]> {
   const WARM_UP = 20;
   return withParts(servers, contender, async (producer, worker) => {
-    await worker.ask({ do: 'work' });
+    await worker.ask({ do: 'work', setting: settingOf(contender) });
     await producer.ask({ do: 'add-singly', from: 0, count: WARM_UP + count });
     await patiently(contender, worker.ask({ do: 'handled', count: WARM_UP + count }));
     const handled = await worker.ask({ do: 'stop-working' });
@@ -96,6 +118,7 @@ export function heldRatio(servers: Servers, contender: ContenderName, heldSecond
     const flow = new Flow(producer, worker);
     const holder = await servers.connect(contender);
     try {
+      await worker.ask({ do: 'work', setting: settingOf(contender) });
       flow.start();
       await flow.run(5);
       const free = await flow.run(window);
@@ -161,7 +184,6 @@ class Flow {
   }
 
   async #add(): Promise<void> {
-    await this.#worker.ask({ do: 'work' });
     while (this.#phase === 'running') {
       const room = Flow.WAITING - (this.#added - (await this.#handled()));
       if (room >= PER_CALL) {

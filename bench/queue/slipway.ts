@@ -1,6 +1,6 @@
 import { connectPool, Queue, taskKind } from '@slipway/queue';
 import { z } from 'zod';
-import { CONCURRENCY, type Contender, type Payload, type Producer } from './contender.ts';
+import { type Contender, type Payload, type Producer } from './contender.ts';
 
 const kind = taskKind({
   name: 'bench',
@@ -8,6 +8,8 @@ const kind = taskKind({
 });
 
 export const slipway: Contender = {
+  settings: [{ atOnce: 32 }],
+
   async prepare(server) {
     const pool = connectPool(server);
     await new Queue({ pool }).migrate();
@@ -28,10 +30,10 @@ export const slipway: Contender = {
     };
   },
 
-  async work(server, handle: (payload: Payload) => void) {
+  async work(server, handle: (payload: Payload) => void, { atOnce }) {
     const pool = connectPool(server);
     const queue = new Queue({ pool });
-    queue.work(kind, async (payload) => handle(payload), { concurrency: CONCURRENCY });
+    queue.work(kind, async (payload) => handle(payload), { concurrency: atOnce });
     await queue.start();
     return async () => {
       await queue.stop();

@@ -33,14 +33,14 @@ end $$;
 
 -- Leases the next tasks of one line as a bundle: see 0003. Each task is read once, and little is returned for each: nearly all are new, and of
 -- tasks that were added together nearly everything is the same. "details" is null where all have lease 1, no trace and the same number of losses
--- allowed ("losses"), else what each task has, in the order of "ids" and "payloads". Waits are in seconds.
+-- allowed ("losses"), else what each task has, in the order of "ids" and "payloads", a JSON array. Waits are in seconds.
 drop function claim_bundle;
 create function claim_bundle(
   claimer uuid, line_kind text, line_lane text, from_priority integer, from_position bigint, to_priority integer, slots integer,
   oldest_bundle bigint
 ) returns table (
   bundle_id bigint, oldest bigint, apart integer, last_priority integer, last_position bigint, longest_wait float8, shortest_wait float8,
-  losses integer, ids text, payloads json, details json
+  losses integer, ids text, payloads text, details json
 ) language plpgsql set search_path from current as $$
 declare
   found record;
@@ -51,7 +51,7 @@ begin
   if not exists (select from worker where worker.id = claimer and worker.gone_at is null) then
     return;
   end if;
-  select count(*)::integer as number, array_agg(next.id) as ids, json_agg(next.payload) as payloads, max(next.losses_allowed) as losses,
+  select count(*)::integer as number, array_agg(next.id) as ids, json_agg(next.payload)::text as payloads, max(next.losses_allowed) as losses,
     min(next.run_at) as first_run, max(next.run_at) as last_run,
     bool_and(next.attempts = 0 and next.waits_as is null and next.batch_id is null and next.keep_seconds = 0 and not next.cancelled) as fit,
     bool_and(next.lease = 0 and next.trace is null) and max(next.losses_allowed) = min(next.losses_allowed) as alike
@@ -86,7 +86,7 @@ begin
     if fit < found.number then
       apart := greatest(1, coalesce(array_position(each.fresh, false, fit + 1) - 1, slots) - fit);
       found.ids := found.ids[1:fit];
-      found.payloads := ('[' || array_to_string(each.payloads[1:fit], ',') || ']')::json;
+      found.payloads := '[' || array_to_string(each.payloads[1:fit], ',') || ']';
     end if;
     if fit = 0 then
       return next;

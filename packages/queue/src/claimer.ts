@@ -17,6 +17,9 @@ const CHEAP_MS = 500;
 const TOGETHER_MS = 5;
 
 const FEW = 64;
+/** Characters of payloads that one bundle should hold at most, and tasks as long as nothing is known of theirs. */
+const MOST_CHARACTERS = 16_000_000;
+const UNKNOWN = 500;
 
 export interface ClaimerOptions {
   db: Database & { transaction<T>(work: (db: Database) => Promise<T>): Promise<T> };
@@ -33,6 +36,8 @@ interface Line {
     oldest: number;
     /** So many are looked at: few behind one that had to be claimed alone, since there may be many such. */
     most: number;
+    /** So many may be expected to hold no more than is good for memory, by what the last one held. */
+    fit: number;
   };
   keys: KeyCursor;
   /** Where tasks on their last chance were passed over. */
@@ -124,7 +129,7 @@ export class Claimer {
     const name = `${kind} ${lane}`;
     const line = this.#lines.get(name) ?? {
       line: new LineCursor(),
-      bundles: { oldest: 0, most: Infinity },
+      bundles: { oldest: 0, most: Infinity, fit: UNKNOWN },
       keys: new KeyCursor(),
       passed: { places: [], keys: new Set() },
     };
@@ -154,7 +159,7 @@ export class Claimer {
       const place = line.next();
       if (place === null) continue;
       const { kind, lane } = one;
-      const limit = one.manner === 'bundle' ? Math.min(one.limit, bundles.most) : one.limit;
+      const limit = one.manner === 'bundle' ? Math.min(one.limit, bundles.most, bundles.fit) : one.limit;
       const { lastChance = 'one' } = one;
       const look = { line, wanted: { kind, lane, limit, ...place, oldestBundle: bundles.oldest, lastChance } };
       if (one.manner === 'bundle') {
@@ -175,6 +180,8 @@ export class Claimer {
       claimBundle(this.#options.db, this.#options.names, workerId, wanted),
     );
     bundles.oldest = got.oldestBundle;
+    if (got.tasks.length > 0)
+      bundles.fit = Math.max(1, Math.floor((MOST_CHARACTERS * got.tasks.length) / got.characters));
     bundles.most = got.apart === 1 && got.tasks.length === 0 ? FEW : Infinity;
     const { tasks, apart } = got;
     if (tasks.length > 0) line.claimed(wanted, tasks, apart === null ? wanted.limit : tasks.length);

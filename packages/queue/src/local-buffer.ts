@@ -4,7 +4,7 @@ import type { Claimed } from './statements/claimed.ts';
 const AHEAD_SECONDS = 0.1;
 /** Tasks that take longer are claimed when they can begin: what waits here would start sooner somewhere else. */
 const SHORT_SECONDS = 1;
-const MOST = 3_000;
+const MOST = 5_000;
 /** Share of the newest task in the mean. */
 const NEWEST = 0.05;
 

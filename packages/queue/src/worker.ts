@@ -13,7 +13,7 @@ const BUNDLE = 64;
 /** After so many attempts that never waited for anything the event loop gets a turn: what it has for the rest of the program, and the answers to claims and ends. */
 const IN_ONE_TURN = 256;
 /** With more ends than that to be written, slots are kept until they are. */
-const MOST_UNWRITTEN = 4_000;
+const MOST_UNWRITTEN = 8_000;
 
 export interface WorkerOptions {
   source: Source;

@@ -70,6 +70,8 @@ export interface BundleClaimed {
   /** So many tasks behind them are to be claimed one by one; null: there is none. */
   apart: number | null;
   oldestBundle: number;
+  /** Characters of all payloads. */
+  characters: number;
 }
 
 /** Leases the next tasks of one line as a bundle: see `bundle.ts`. */
@@ -92,21 +94,30 @@ export async function claimBundle(
   ]);
   const row = rows[0] ?? {};
   const apart = typeof row['apart'] === 'number' ? row['apart'] : null;
-  if (typeof row['ids'] !== 'string') return { tasks: [], apart, oldestBundle };
-  return { tasks: bundledFrom(row, { kind, lane, worker: workerId }), apart, oldestBundle: Number(row['oldest']) };
+  const { ids, payloads } = row;
+  if (typeof ids !== 'string' || typeof payloads !== 'string') return { tasks: [], apart, oldestBundle, characters: 0 };
+  const tasks = bundledFrom(row, ids, payloads, { kind, lane, worker: workerId });
+  return { tasks, apart, oldestBundle: Number(row['oldest']), characters: payloads.length };
 }
 
-function bundledFrom(row: Record<string, unknown>, all: Pick<Claimed, 'kind' | 'lane' | 'worker'>): Claimed[] {
+function bundledFrom(
+  row: Record<string, unknown>,
+  idArray: string,
+  payloadArray: string,
+  all: Pick<Claimed, 'kind' | 'lane' | 'worker'>,
+): Claimed[] {
   const { kind, lane, worker } = all;
   const bundle = String(row['bundle_id']);
   const priority = Number(row['last_priority']);
   const position = Number(row['last_position']);
   const losses = Number(row['losses']);
   const longest = Number(row['longest_wait']);
-  const ids = String(row['ids']).slice(1, -1).split(',');
+  const ids = idArray.slice(1, -1).split(',');
   const less = (longest - Number(row['shortest_wait'])) / Math.max(1, ids.length - 1);
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as the function in the migration writes them
-  const { payloads, details } = row as { payloads: unknown[]; details: Details | null };
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as the function in the migration writes it
+  const payloads = JSON.parse(payloadArray) as unknown[];
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same
+  const { details } = row as { details: Details | null };
   return ids.map((id, at) => ({
     id,
     kind,
