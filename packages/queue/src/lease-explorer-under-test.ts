@@ -1,8 +1,8 @@
 import { canonical } from './lease-canonical-under-test.ts';
-import type { Bug } from './lease-change-under-test.ts';
+import type { Bug, Moved } from './lease-change-under-test.ts';
 import type { LeaseAction, LeasedTask } from './lease-machine.ts';
 import { stepsFrom } from './lease-steps-under-test.ts';
-import { firstWorld, isOver, type World } from './lease-world-under-test.ts';
+import { type Beginning, firstWorld, isOver, type World } from './lease-world-under-test.ts';
 
 export interface Exploration {
   states: number;
@@ -15,43 +15,59 @@ export interface Exploration {
   moves: Map<string, { before: LeasedTask; action: LeaseAction }>;
 }
 
-/** Visits every state of the world. */
-export function explore(faults: number, bug: Bug, tasks: 1 | 2 = 2): Exploration {
-  const first = firstWorld(faults, tasks);
+/** Visits every state of the world that a beginning leads to. The newest first: so few wait to be visited, and those take the memory. */
+export function explore(begin: Beginning, bug: Bug): Exploration {
+  const first = firstWorld(begin);
   const numbers = new Map([[canonical(first), 0]]);
-  const worlds: (World | null)[] = [first];
+  const waiting: { world: World; number: number }[] = [{ world: first, number: 0 }];
   const over: number[] = [];
-  const smooth: number[] = []; // pairs of numbers: from, to
+  const smooth = new Pairs();
   const moves: Exploration['moves'] = new Map();
   let steps = 0;
-  for (let number = 0; number < worlds.length; number++) {
-    const world = worlds[number];
-    if (!world) continue;
+  for (let one = waiting.pop(); one !== undefined; one = waiting.pop()) {
+    const { world, number } = one;
     if (isOver(world)) over.push(number);
     for (const step of stepsFrom(world, bug)) {
       steps += 1;
-      for (const { before, action } of step.moved) {
-        const one = plainMove(before, action);
-        moves.set(JSON.stringify(one), one);
-      }
+      for (const moved of step.moved) note(moves, moved);
       if (step.broken !== null)
         return { states: numbers.size, steps, broken: `${step.broken}: ${step.name}`, stuck: null, moves };
       const name = canonical(step.world);
       let next = numbers.get(name);
       if (next === undefined) {
-        next = worlds.push(step.world) - 1;
+        next = numbers.size;
         numbers.set(name, next);
+        waiting.push({ world: step.world, number: next });
       }
-      if (step.weather === 'smooth') smooth.push(number, next);
+      if (step.weather === 'smooth') smooth.add(number, next);
     }
-    worlds[number] = null; // half a million of them is a lot of memory
   }
-  const stuck = unreachable(numbers.size, over, smooth);
+  const stuck = unreachable(numbers.size, over, smooth.all());
   return { states: numbers.size, steps, broken: null, stuck: [...numbers.keys()][stuck] ?? null, moves };
 }
 
+/** Pairs of numbers, tens of millions of them, in little memory. */
+class Pairs {
+  #numbers = new Int32Array(1 << 16);
+  #size = 0;
+
+  add(from: number, to: number): void {
+    if (this.#size === this.#numbers.length) {
+      const larger = new Int32Array(this.#size * 2);
+      larger.set(this.#numbers);
+      this.#numbers = larger;
+    }
+    this.#numbers[this.#size++] = from;
+    this.#numbers[this.#size++] = to;
+  }
+
+  all(): Int32Array {
+    return this.#numbers.subarray(0, this.#size);
+  }
+}
+
 /** The first state that does not lead to any of the ends; -1: all do. */
-function unreachable(states: number, ends: readonly number[], steps: readonly number[]): number {
+function unreachable(states: number, ends: readonly number[], steps: Int32Array): number {
   const first = new Int32Array(states + 1);
   for (let i = 1; i < steps.length; i += 2) first[(steps[i] ?? 0) + 1]! += 1;
   for (let i = 1; i <= states; i++) first[i]! += first[i - 1] ?? 0;
@@ -72,12 +88,23 @@ function unreachable(states: number, ends: readonly number[], steps: readonly nu
   return reached.indexOf(0);
 }
 
-/** Without names and absolute numbers: which lease it names matters only as this one or an older one. */
-function plainMove(before: LeasedTask, action: LeaseAction): { before: LeasedTask; action: LeaseAction } {
-  const task = { ...before, lease: 5, holder: before.holder === null ? null : 'holder' };
-  const holder = (name: string) => (name === before.holder ? 'holder' : 'other');
-  if ('lease' in action) return { before: task, action: { ...action, lease: action.lease === before.lease ? 5 : 4 } };
-  if ('worker' in action) return { before: task, action: { ...action, worker: holder(action.worker) } };
-  if (action.do === 'rescue') return { before: task, action: { ...action, gone: action.gone.map(holder).slice(0, 1) } };
-  return { before: task, action };
+/**
+ * Notes what was done to a task in which state, without names and absolute numbers: the row's lease is 5, and which lease an action names
+ * matters only as this one, the next or an older one.
+ */
+function note(moves: Exploration['moves'], { before, action }: Moved): void {
+  const owner = before.holder ?? before.bundle?.worker;
+  const named = (name: string) => (name === owner ? 'holder' : 'other');
+  let plain: LeaseAction = action;
+  if ('lease' in action) plain = { ...action, lease: 5 + Math.max(-1, action.lease - before.lease) };
+  if ('worker' in action) plain = { ...action, worker: named(action.worker) };
+  if ('gone' in action) plain = { ...action, gone: action.gone.map(named).toSorted().slice(0, 1) };
+  if ('bundle' in plain) plain = { ...plain, bundle: plain.bundle === before.bundle?.id ? 1 : 2 };
+  const { place, lane, cancel, attempts, crashes, losses } = before;
+  const owned = before.holder === null ? (before.bundle === null ? 'no' : 'bundle') : 'holder';
+  const key = `${place} ${lane} ${cancel} ${attempts} ${crashes} ${losses} ${owned} ${Object.values(plain).join()}`;
+  if (moves.has(key)) return;
+  const holder = before.holder === null ? null : 'holder';
+  const bundle = before.bundle === null ? null : { id: 1, worker: 'holder' };
+  moves.set(key, { before: { ...before, lease: 5, holder, bundle }, action: plain });
 }
