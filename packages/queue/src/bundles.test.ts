@@ -177,7 +177,7 @@ test('who claims or cancels while a bundle is being claimed waits for it, and se
   expect(await row(ids[1])).toEqual({
     state: 'ready',
     holder: null,
-    lease: 1,
+    lease: 2, // the claim, which wrote nothing, and the rescue
     attempts: 1,
     losses: 0,
     cancelled: false,

@@ -117,7 +117,26 @@ export class Settler {
       if (closing.has(bundle)) this.#bundles.left(bundle, tasks);
       else await this.#leave(bundle, tasks);
     }
-    return verdicts;
+    return this.#finishTakenOut(ended, verdicts);
+  }
+
+  /**
+   * What is not leased with its bundle any more may still be this worker's: a cancel took it out, and nothing else of the bundle was left, so
+   * that it was given back as one that this worker does not know of.
+   */
+  async #finishTakenOut(ended: readonly Bundled[], verdicts: Map<string, Verdict>): Promise<Map<string, Verdict>> {
+    const late = ended.filter(({ id }) => verdicts.get(id) !== 'done');
+    if (late.length === 0) return verdicts;
+    const plain = late.map(({ id, lease, worker }): Done => ({
+      id,
+      lease,
+      worker,
+      result: null,
+      output: null,
+      effects: 'none',
+    }));
+    const again = await this.#untilReachable((certainty) => finishTasks(this.#db, this.#names, plain, certainty));
+    return new Map([...verdicts, ...again]);
   }
 
   async #takeOut(leaving: Bundled[]): Promise<Verdicts> {

@@ -8,7 +8,7 @@ import { tellReady } from './tell.ts';
  * `cancel_bundled`), after which it is a running task like any other, under the lease it was claimed with.
  *
  * Whoever ends a task of a bundle locks the bundle's row first. So an end and a rescue never both count. A bundle is one worker's for as
- * long as it exists, and its id never comes back.
+ * long as it exists, and its id never comes back; nor does the lease of a task with it. All that may happen is in `lease-machine.ts`.
  */
 export interface Bundled extends Ended {
   bundle: string;
@@ -78,18 +78,29 @@ export async function takeOut(db: Database, names: Names, leaving: readonly Bund
   );
 }
 
-/** Gives back tasks of a bundle that were not begun: they are in their line again as if nothing had been. */
+/** Gives back tasks of a bundle that were not begun: they are in their line again as if nothing had been, but for the lease. */
 export async function takeBack(db: Database, names: Names, bundle: string, ids: readonly string[]): Promise<void> {
   await db.query(
     `with held as (
-       update ${names.bundle} set task_ids = array(select unnest(task_ids) except select unnest($2::bigint[])) where id = $1 returning id
+       select id, task_ids from ${names.bundle} where id = $1 for update
+     ), without as (
+       update ${names.bundle} set task_ids = array(select unnest(task_ids) except select unnest($2::bigint[])) where id in (select id from held)
      ), freed as (
-       select kind, lane, key, priority, position from ${names.task}
-       where id = any($2::bigint[]) and worker_id is null and exists (select from held)
+       ${unbundle(names, 'select unnest(task_ids) from held intersect select unnest($2::bigint[])')}
      )
      ${tellReady('freed', '$3')}`,
     [bundle, ids, names.channel],
   );
+}
+
+/**
+ * Takes the tasks of these ids from the worker they are leased to with a bundle. Their leases grow by two: by the claim, which wrote
+ * nothing, and by this. With less, what that worker still says of them would count for whoever claims them next.
+ */
+function unbundle(names: Names, ids: string, also = ''): string {
+  return `update ${names.task} as task set lease = lease + 2${also}
+       where id = any(array(${ids})) and worker_id is null
+       returning kind, lane, key, priority, position`;
 }
 
 /** Deletes a bundle all of whose tasks have ended or left. What could not be written of one makes it free. */
@@ -110,10 +121,12 @@ export async function rescueBundles(db: Database, names: Names): Promise<number>
        where worker.gone_at is not null and bundle.worker_id = worker.id
        returning bundle.task_ids
      ), returned as (
-       update ${names.task} as task set attempts = attempts + 1, lease = lease + 1, history = history || jsonb_build_object(
-         'attempt', attempts + 1, 'lane', task.lane, 'at', to_json(clock_timestamp()), 'cause', 'lost', 'message', $2::text)
-       where id = any(array(select unnest(task_ids) from gone)) and worker_id is null
-       returning kind, lane, key, priority, position
+       ${unbundle(
+         names,
+         'select unnest(task_ids) from gone',
+         `, attempts = attempts + 1, history = history || jsonb_build_object(
+         'attempt', attempts + 1, 'lane', task.lane, 'at', to_json(clock_timestamp()), 'cause', 'lost', 'message', $2::text)`,
+       )}
      )
      select (select count(*) from returned)::int as returned, (${tellReady('returned', '$1')})`,
     [
@@ -134,8 +147,7 @@ export async function takeBackStrayBundles(
     `with stray as (
        delete from ${names.bundle} where worker_id = $1 and not task_ids && $2::bigint[] returning task_ids
      ), freed as (
-       select kind, lane, key, priority, position from ${names.task}
-       where id = any(array(select unnest(task_ids) from stray)) and worker_id is null
+       ${unbundle(names, 'select unnest(task_ids) from stray')}
      )
      ${tellReady('freed', '$3')}`,
     [worker.id, worker.known, names.channel],
