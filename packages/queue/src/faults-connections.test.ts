@@ -180,7 +180,7 @@ test('while PostgreSQL is away, short tasks that ended are held up to a bound, a
   expect(of('failed')).toEqual([]);
 });
 
-test('tasks are claimed while no end can be written: the next ones wait when 4000 ends do', async () => {
+test('tasks are claimed while no end can be written: the next ones wait when 8000 ends do', async () => {
   const { pool, url, direct, idle } = await proxied();
   const { queue, of } = await queueOn(url, 60);
   await pool.query(`

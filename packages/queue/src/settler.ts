@@ -124,9 +124,9 @@ export class Settler {
    * What is not leased with its bundle any more may still be this worker's: a cancel took it out, and nothing else of the bundle was left, so
    * that it was given back as one that this worker does not know of.
    */
-  async #finishTakenOut(ended: readonly Bundled[], verdicts: Map<string, Verdict>): Promise<Map<string, Verdict>> {
-    const late = ended.filter(({ id }) => verdicts.get(id) !== 'done');
-    if (late.length === 0) return verdicts;
+  async #finishTakenOut(ended: readonly Bundled[], verdictOf: Verdicts): Promise<Verdicts> {
+    const late = verdictOf === allDone ? [] : ended.filter(({ id }) => verdictOf(id) !== 'done');
+    if (late.length === 0) return verdictOf;
     const plain = late.map(({ id, lease, worker }): Done => ({
       id,
       lease,
@@ -136,7 +136,7 @@ export class Settler {
       effects: 'none',
     }));
     const again = await this.#untilReachable((certainty) => finishTasks(this.#db, this.#names, plain, certainty));
-    return new Map([...verdicts, ...again]);
+    return (id) => (verdictOf(id) === 'done' ? 'done' : again(id));
   }
 
   async #takeOut(leaving: Bundled[]): Promise<Verdicts> {
