@@ -15,9 +15,9 @@ import type { Claimed } from '../statements/claimed.ts';
 import type { Held } from '../statements/finish.ts';
 import { type Names, UNIQUE_VIOLATION } from '../statements/names.ts';
 import {
-  type HeldTask,
   holdsPayload,
   isAlive,
+  readCancelled,
   readHeld,
   stillThere,
   type TaskView,
@@ -28,8 +28,29 @@ import { parseNotification } from '../statements/tell.ts';
 import { unclaimStrays, unclaimTasks } from '../statements/unclaim.ts';
 import { within } from '../within.ts';
 import { readSlots, type LaneSlots } from './lane-slots.ts';
+import { WaitingClaim } from './waiting-claim.ts';
 
 const BACKSTOP_MS = 30_000; // for a notification that got lost
+
+/** What a claim is answered with. */
+export interface RemoteClaim {
+  tasks: Claimed[];
+  /** Those of the running ones that were cancelled. */
+  cancelled: string[];
+}
+
+export interface ClaimOptions {
+  waitSeconds: number;
+  /**
+   * Ids of all tasks that the worker holds; give them when the answer to an earlier claim got lost: what is leased to it and is not
+   * among them goes back first.
+   */
+  known: readonly string[] | null;
+  /** Tasks that the worker runs and wants to know of when one is cancelled; that ends the wait. */
+  running: readonly string[];
+  /** Aborts when nobody waits for the answer any more. */
+  signal: AbortSignal;
+}
 
 /** A worker elsewhere, and what it may touch: kinds that begin with `scope`. */
 export interface RemoteWorker {
@@ -80,7 +101,7 @@ export class Broker {
   readonly #progress: ProgressWriter;
   readonly #claimer: Claimer;
   /** Claims that found nothing and wait, by worker. */
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #waiting = new Map<string, WaitingClaim>();
   #slotNews = 0;
   /** A claimer does one claim at a time. */
   #last: Promise<unknown> = Promise.resolve();
@@ -101,7 +122,7 @@ export class Broker {
       pool,
       channel: names.channel,
       timeoutSeconds,
-      onConnect: async () => this.#lookAgain(),
+      onConnect: async () => this.#connected(),
       onNotification: (payload) => this.#notified(payload),
       onBroken: () => undefined, // the queue beside it tells about the same server
     });
@@ -162,31 +183,26 @@ export class Broker {
   }
 
   /**
-   * Leases tasks: at once when there are any, else as soon as there are, within `waitSeconds`. A worker has one claim at a time: a later one
-   * ends the wait of an earlier one.
-   *
-   * @param known Ids of all tasks that the worker holds; give them when the answer to an earlier claim got lost: what is leased to it and is not
-   *   among them goes back first.
-   * @param signal Aborts when nobody waits for the answer any more.
+   * Leases tasks: at once when there are any, else as soon as there are, within `waitSeconds`. It is also answered when slots were decided
+   * anew, or a task that the worker runs is cancelled. A worker has one claim at a time: a later one ends the wait of an earlier one.
    */
-  async claim(
-    worker: RemoteWorker,
-    wanted: readonly Wanted[],
-    options: { waitSeconds: number; known: readonly string[] | null; signal: AbortSignal },
-  ): Promise<Claimed[]> {
+  async claim(worker: RemoteWorker, wanted: readonly Wanted[], options: ClaimOptions): Promise<RemoteClaim> {
     this.#waiting.get(worker.id)?.end();
-    const { known, signal } = options;
+    const { known, running, signal } = options;
     if (known !== null) await this.#takeBackStrays(worker, known);
-    const wait = new Waiting(worker.scope, options.waitSeconds, signal);
+    const wants = wanted.some(({ limit }) => limit > 0) ? 'tasks' : 'nothing';
+    const wait = new WaitingClaim({ scope: worker.scope, seconds: options.waitSeconds, running, wants, signal });
     this.#waiting.set(worker.id, wait);
     try {
       for (;;) {
         wait.begin();
-        const claimed = await this.#claimNow(worker, wanted, signal);
-        if (claimed.length > 0 && signal.aborted) await this.unclaim(worker, claimed).catch(() => undefined); // else its next claim tells
-        if (claimed.length > 0 || isOver(wait)) return claimed;
+        const cancelled = await readCancelled(this.#writing, this.#names, worker, wait.takeCancels());
+        if (cancelled.length > 0) return { tasks: [], cancelled };
+        const tasks = await this.#claimNow(worker, wanted, signal);
+        if (tasks.length > 0 && signal.aborted) await this.unclaim(worker, tasks).catch(() => undefined); // else its next claim tells
+        if (tasks.length > 0 || isOver(wait)) return { tasks, cancelled };
         await wait.news;
-        if (signal.aborted || (isOver(wait) && !wait.wasWoken)) return [];
+        if (signal.aborted || (isOver(wait) && !wait.wasWoken)) return { tasks: [], cancelled };
       }
     } finally {
       wait.end();
@@ -212,10 +228,9 @@ export class Broker {
   /** Says that a worker lives. */
   async beat(worker: RemoteWorker, running: readonly string[]): Promise<RemoteBeat> {
     const { lease } = await beat(this.#writing, this.#names, { workerId: worker.id, host: null, running: [] });
-    const held = await readHeld(this.#writing, this.#names, worker, running);
     return {
       lease,
-      cancelled: held.filter(({ cancelled }) => cancelled === 'yes').map(({ id }) => id),
+      cancelled: await readCancelled(this.#writing, this.#names, worker, running),
       slots: await readSlots(this.#writing, this.#names, worker.scope),
     };
   }
@@ -238,7 +253,7 @@ export class Broker {
     );
   }
 
-  async #settleHeld(task: HeldTask, end: RemoteEnd): Promise<RemoteSettled> {
+  async #settleHeld(task: Claimed, end: RemoteEnd): Promise<RemoteSettled> {
     this.#progress.forget(task.id);
     const settled = await this.#settler.settle(task, end.outcome);
     const { outcome, usage, busySeconds } = end;
@@ -292,7 +307,7 @@ export class Broker {
     return holdsPayload(this.#writing, this.#names, worker, key);
   }
 
-  async #held(worker: RemoteWorker, tasks: readonly Held[]): Promise<Map<string, HeldTask>> {
+  async #held(worker: RemoteWorker, tasks: readonly Held[]): Promise<Map<string, Claimed>> {
     const ids = tasks.map(({ id }) => id);
     const held = await readHeld(this.#writing, this.#names, worker, ids);
     return new Map(held.map((task) => [task.id, task]));
@@ -318,12 +333,23 @@ export class Broker {
     setImmediate(() => this.#wakeAll());
   }
 
+  /** What was told while nobody listened is lost. */
+  #connected(): void {
+    this.#lookAgain();
+    setImmediate(() => this.#cancelled(null));
+  }
+
+  #cancelled(taskId: string | null): void {
+    for (const waiting of this.#waiting.values()) waiting.cancelled(taskId);
+  }
+
   #notified(payload: string): void {
     const slotsOf = /^slots (\S+) /.exec(payload)?.[1];
     if (slotsOf !== undefined) return this.#slotsChanged(slotsOf);
     const news = parseNotification(payload);
-    if (news === null || (news.what !== 'ready' && news.what !== 'keyed')) return;
-    if (this.#claimer.told(news)) this.#wakeAll();
+    if (news === null) return;
+    if (news.what === 'cancel') this.#cancelled(news.taskId);
+    if ((news.what === 'ready' || news.what === 'keyed') && this.#claimer.told(news)) this.#wakeAll();
   }
 
   /** Who waits for tasks of this kind is answered now, so that it asks how many it may have. */
@@ -346,51 +372,6 @@ export class WorkerGone extends Error {
 }
 
 /** Asked anew each time: it ends meanwhile. */
-function isOver({ state }: Waiting): boolean {
+function isOver({ state }: WaitingClaim): boolean {
   return state === 'over';
-}
-
-/** One claim that waits for news, until its time is over. */
-class Waiting {
-  #news = Promise.withResolvers<void>();
-  readonly #timer: NodeJS.Timeout;
-  readonly #signal: AbortSignal;
-  readonly #end = () => this.end();
-  readonly scope: string;
-  #state: 'waits' | 'over';
-  wasWoken = false;
-
-  constructor(scope: string, seconds: number, signal: AbortSignal) {
-    this.scope = scope;
-    this.#state = seconds > 0 ? 'waits' : 'over';
-    this.#signal = signal;
-    this.#timer = setTimeout(this.#end, seconds * 1_000);
-    signal.addEventListener('abort', this.#end);
-  }
-
-  get state(): 'waits' | 'over' {
-    return this.#state;
-  }
-
-  get news(): Promise<void> {
-    return this.#news.promise;
-  }
-
-  /** What is told from now on is not known to the look that begins. */
-  begin(): void {
-    this.wasWoken = false;
-    if (this.#state === 'waits') this.#news = Promise.withResolvers<void>();
-  }
-
-  wake(): void {
-    this.wasWoken = true;
-    this.#news.resolve();
-  }
-
-  end(): void {
-    this.#state = 'over';
-    clearTimeout(this.#timer);
-    this.#signal.removeEventListener('abort', this.#end);
-    this.#news.resolve();
-  }
 }

@@ -16,6 +16,10 @@ import * as schemas from './schemas.ts';
 const WAIT = 25;
 /** Seconds that an answer may take beside that. */
 const PATIENCE = 10;
+/** So long after a claim that left no slot free the worker is taken to be full for a while. */
+const FULL_AFTER_MS = 50;
+/** Pause after a claim that waited in vain, because the server refused it. */
+const REFUSED_PAUSE_MS = 5_000;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 5_000;
 const PROGRESS_MS = 1_000;
@@ -29,7 +33,8 @@ export interface RemoteSourceOptions {
 
 /**
  * Tasks over HTTP. What wakes the worker: a claim that waits at the server for something to be there. It ends by itself when another
- * one is sent, so that slots that became free meanwhile are asked for as well.
+ * one is sent, so that slots that became free meanwhile are asked for as well. A worker whose slots are all busy has one there
+ * too, for no task, so that it hears at once when one of its own is cancelled; one that runs nothing and wants nothing has none.
  *
  * | state | meaning | leaves it by |
  * | --- | --- | --- |
@@ -48,6 +53,13 @@ export class RemoteSource implements Source {
   #beating: Promise<void> | null = null;
   /** The claim that waits at the server. */
   #waiting: Promise<void> | null = null;
+  /** What ends it from here. */
+  #unwait = new AbortController();
+  /** Claims that don't wait and are under way. */
+  #claims = 0;
+  #full: NodeJS.Timeout | undefined;
+  /** Running tasks of which the worker knows that they were cancelled. */
+  #cancelled = new Set<string>();
   #over = new AbortController();
   /** Claimed for the worker while nobody asked. */
   #arrived: Claimed[] = [];
@@ -86,6 +98,7 @@ export class RemoteSource implements Source {
     this.#listener = null;
     clearInterval(this.#beats);
     clearTimeout(this.#progressTimer);
+    clearTimeout(this.#full);
     this.#progress.clear();
     this.#over.abort();
     this.#ends.giveUp();
@@ -96,15 +109,29 @@ export class RemoteSource implements Source {
   }
 
   async claim(wanted: readonly Wanted[]): Promise<Claimed[]> {
+    this.#claims += 1;
+    try {
+      return await this.#claimOrWait(wanted);
+    } finally {
+      this.#claims -= 1;
+      this.#waitWhenFull(FULL_AFTER_MS);
+    }
+  }
+
+  async #claimOrWait(wanted: readonly Wanted[]): Promise<Claimed[]> {
     const arrived = this.#arrived.splice(0);
     if (arrived.length > 0) {
       this.#listener?.onWork(); // there may be more
       return arrived;
     }
     const earlier = this.#waiting;
-    const claimed = await this.#claim(wanted, 0);
-    // It ends by this claim; should it not, because another server has it, its tasks come later.
+    const claimed = await this.#claim(wanted, 0, this.#over.signal);
+    // It ends by this claim, unless another server has it.
     if (earlier !== null) await within(1, earlier);
+    if (earlier !== null && earlier === this.#waiting) {
+      this.#unwait.abort(); // it may be for other slots than are free now
+      await earlier;
+    }
     claimed.push(...this.#arrived.splice(0));
     if (claimed.length === 0 && this.#waiting === null) this.#wait(wanted);
     return claimed;
@@ -112,27 +139,43 @@ export class RemoteSource implements Source {
 
   #wait(wanted: readonly Wanted[]): void {
     if (this.#over.signal.aborted || this.#listener === null) return;
-    this.#waiting = this.#claim(wanted, WAIT)
-      .then((claimed) => void this.#arrived.push(...claimed))
-      .catch(() => undefined) // the state says it
-      .then(() => {
+    this.#unwait = new AbortController();
+    this.#waiting = this.#claim(wanted, WAIT, AbortSignal.any([this.#over.signal, this.#unwait.signal]))
+      .then((claimed) => {
+        this.#arrived.push(...claimed);
+        return FULL_AFTER_MS;
+      })
+      .catch((error: unknown) => (error instanceof ApiRefused ? REFUSED_PAUSE_MS : FULL_AFTER_MS)) // the state says it
+      .then((pause) => {
         this.#waiting = null;
+        this.#waitWhenFull(pause);
         this.#listener?.onWork();
       });
   }
 
-  async #claim(wanted: readonly Wanted[], waitSeconds: number): Promise<Claimed[]> {
+  /** No claim comes while all slots are busy. Not at once, so that short tasks cost no request more. */
+  #waitWhenFull(pauseMs: number): void {
+    clearTimeout(this.#full);
+    this.#full = setTimeout(() => {
+      const busy = (this.#listener?.running().length ?? 0) > 0;
+      if (busy && this.#claims === 0 && this.#waiting === null && this.#state === 'open') this.#wait([]);
+    }, pauseMs).unref();
+  }
+
+  async #claim(wanted: readonly Wanted[], waitSeconds: number, signal: AbortSignal): Promise<Claimed[]> {
     const asked = wanted.map(({ kind, lane, limit }) => ({ kind, lane, limit: Math.min(limit, 1_000) }));
     const doubt = performance.now() < this.#doubtUntil;
-    const body = { wanted: asked, waitSeconds, known: doubt ? this.#known() : null };
+    const running = waitSeconds > 0 ? this.#notCancelled() : [];
+    const body = { wanted: asked, waitSeconds, known: doubt ? this.#known() : null, running };
     const under = this.#workerId;
-    const options = { seconds: waitSeconds + PATIENCE, signal: this.#over.signal };
+    const options = { seconds: waitSeconds + PATIENCE, signal };
     try {
-      const { tasks, slotNews } = await this.#post('claim', body, schemas.claimed, options);
+      const { tasks, cancelled, slotNews } = await this.#post('claim', body, schemas.claimed, options);
       if (slotNews !== this.#slotNews) {
         this.#slotNews = slotNews;
         void this.#beat();
       }
+      this.#cancel(cancelled);
       // What was claimed under a lease that was lost meanwhile is taken back with the rest.
       return under === this.#workerId ? tasks : [];
     } catch (error) {
@@ -144,6 +187,20 @@ export class RemoteSource implements Source {
 
   #known(): string[] {
     return [...(this.#listener?.running() ?? []), ...this.#arrived.map(({ id }) => id)];
+  }
+
+  /** Those of which the worker knows already would end the wait again and again. */
+  #notCancelled(): string[] {
+    const running = new Set(this.#listener?.running());
+    this.#cancelled = this.#cancelled.intersection(running);
+    return [...running.difference(this.#cancelled)];
+  }
+
+  #cancel(taskIds: readonly string[]): void {
+    for (const id of taskIds) {
+      this.#cancelled.add(id);
+      this.#listener?.onCancelled(id);
+    }
   }
 
   async unclaim(tasks: readonly Claimed[]): Promise<void> {
@@ -177,11 +234,12 @@ export class RemoteSource implements Source {
   /** No claim waits from now on; what runs goes on. */
   async stopWaiting(): Promise<void> {
     const waiting = this.#waiting;
+    clearTimeout(this.#full);
     this.#over.abort();
     await waiting;
     // Takes back what that claim may have got.
     const options = { seconds: 1 };
-    const body = { wanted: [], waitSeconds: 0, known: this.#listener?.running() ?? [] };
+    const body = { wanted: [], waitSeconds: 0, known: this.#listener?.running() ?? [], running: [] };
     this.#arrived = [];
     await this.#post('claim', body, schemas.claimed, options).catch(() => undefined); // then the lease runs out
   }
@@ -206,7 +264,7 @@ export class RemoteSource implements Source {
     const seconds = Math.max(1, this.#leaseSeconds / 3);
     const answer = await this.#post('beat', { running: [...running] }, schemas.beaten, { seconds });
     if (answer.lease === 'lost') await this.#renounce();
-    for (const id of answer.cancelled) this.#listener?.onCancelled(id);
+    this.#cancel(answer.cancelled);
     this.#options.onSlots(answer.slots);
     this.#opened();
   }
@@ -223,6 +281,7 @@ export class RemoteSource implements Source {
     if (this.#state === 'open') return;
     this.#state = 'open';
     this.#options.emit({ event: 'connected' });
+    this.#waitWhenFull(FULL_AFTER_MS);
     this.#listener?.onWork();
   }
 

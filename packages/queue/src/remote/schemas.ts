@@ -53,10 +53,14 @@ export const claimBody = z.object({
   waitSeconds: z.number().min(0).max(60),
   /** Ids of all tasks that the worker holds, after the answer to a claim got lost. */
   known: z.array(id).max(10_000).nullable(),
+  /** Ids of tasks that the worker runs: it is answered when one of them is cancelled. */
+  running: z.array(id).max(10_000).default([]),
 });
 export const claimed = z.object({
   /** Another number than in the answer before: slots were decided anew, a heartbeat tells how many. */
   slotNews: z.number().default(0),
+  /** Those of the running tasks that were cancelled. */
+  cancelled: z.array(id).default([]),
   tasks: z.array(
     z.object({
       id,
