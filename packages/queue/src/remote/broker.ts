@@ -1,10 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
-import type { Usage } from '../attempt.ts';
 import { Claimer } from '../claimer.ts';
 import { sqlState } from '../connection-errors.ts';
 import { Link } from '../link.ts';
-import type { Outcome } from '../outcome.ts';
 import { OwnConnections } from '../prepared.ts';
 import { ProgressWriter } from '../progress-writer.ts';
 import type { Settlement } from '../running-task.ts';
@@ -19,7 +17,6 @@ import {
   isAlive,
   readCancelled,
   readHeld,
-  stillThere,
   type TaskView,
   viewTask,
   viewTasks,
@@ -28,6 +25,7 @@ import { parseNotification } from '../statements/tell.ts';
 import { unclaimStrays, unclaimTasks } from '../statements/unclaim.ts';
 import { within } from '../within.ts';
 import { readSlots, type LaneSlots } from './lane-slots.ts';
+import { type RemoteEnd, RemoteEnds, type RemoteSettled } from './remote-ends.ts';
 import { WaitingClaim } from './waiting-claim.ts';
 
 const BACKSTOP_MS = 30_000; // for a notification that got lost
@@ -58,21 +56,6 @@ export interface RemoteWorker {
   scope: string;
 }
 
-/** How an attempt ended that ran elsewhere. */
-export interface RemoteEnd extends Held {
-  outcome: Outcome;
-  usage: Usage | null;
-  busySeconds: number;
-  /** `repeated`: it was sent before, and the answer got lost. */
-  certainty: 'first' | 'repeated';
-}
-
-export interface RemoteSettled {
-  id: string;
-  verdict: 'done' | 'late' | 'unknown';
-  error?: string;
-}
-
 export interface RemoteBeat {
   lease: 'held' | 'lost';
   cancelled: string[];
@@ -99,6 +82,7 @@ export class Broker {
   readonly #writing: OwnConnections;
   readonly #settler: Settler;
   readonly #progress: ProgressWriter;
+  readonly #ends: RemoteEnds;
   readonly #claimer: Claimer;
   /** Claims that found nothing and wait, by worker. */
   readonly #waiting = new Map<string, WaitingClaim>();
@@ -118,6 +102,15 @@ export class Broker {
     this.#writing = new OwnConnections(pool, timeoutSeconds);
     this.#settler = new Settler(this.#writing, names);
     this.#progress = new ProgressWriter(this.#writing, names);
+    this.#ends = new RemoteEnds({
+      db: this.#writing,
+      names,
+      settle: (task, outcome) => {
+        this.#progress.forget(task.id);
+        return this.#settler.settle(task, outcome);
+      },
+      onSettled: options.onSettled,
+    });
     this.#link = new Link({
       pool,
       channel: names.channel,
@@ -235,30 +228,9 @@ export class Broker {
     };
   }
 
-  /** Writes what became of tasks. What is sent again after an answer got lost changes nothing. */
-  async settle(worker: RemoteWorker, ends: readonly RemoteEnd[]): Promise<RemoteSettled[]> {
-    const held = await this.#held(worker, ends);
-    const absent = ends.filter((end) => held.get(end.id)?.lease !== end.lease);
-    const there = absent.length === 0 ? new Set<string>() : await this.#stillThere(absent);
-    // Later than the look above: while it has not been given up, nobody else can have ended its tasks.
-    const alive = absent.length > 0 && (await isAlive(this.#writing, this.#names, worker.id));
-    return await Promise.all(
-      ends.map(async (end): Promise<RemoteSettled> => {
-        const task = held.get(end.id);
-        if (task !== undefined && task.lease === end.lease) return await this.#settleHeld(task, end);
-        // It is gone: by what we wrote before the answer got lost.
-        const ours = alive && end.certainty === 'repeated' && end.outcome.kind === 'done' && !there.has(end.id);
-        return { id: end.id, verdict: ours ? 'done' : 'late' };
-      }),
-    );
-  }
-
-  async #settleHeld(task: Claimed, end: RemoteEnd): Promise<RemoteSettled> {
-    this.#progress.forget(task.id);
-    const settled = await this.#settler.settle(task, end.outcome);
-    const { outcome, usage, busySeconds } = end;
-    this.#options.onSettled({ ...settled, task, outcome, usage, busySeconds });
-    return { id: task.id, ...settled };
+  /** Writes what became of tasks. See {@link RemoteEnds}. */
+  settle(worker: RemoteWorker, ends: readonly RemoteEnd[]): Promise<RemoteSettled[]> {
+    return this.#ends.settle(worker, ends);
   }
 
   /** Gives back tasks that were claimed and not begun. */
@@ -311,14 +283,6 @@ export class Broker {
     const ids = tasks.map(({ id }) => id);
     const held = await readHeld(this.#writing, this.#names, worker, ids);
     return new Map(held.map((task) => [task.id, task]));
-  }
-
-  #stillThere(tasks: readonly Held[]): Promise<Set<string>> {
-    return stillThere(
-      this.#writing,
-      this.#names,
-      tasks.map(({ id }) => id),
-    );
   }
 
   async #takeBackStrays(worker: RemoteWorker, known: readonly string[]): Promise<void> {

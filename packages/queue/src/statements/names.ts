@@ -10,6 +10,7 @@ export interface Names {
   dead: string;
   done: string;
   worker: string;
+  goneWorker: string;
   batch: string;
   batchResult: string;
   cron: string;
@@ -38,6 +39,7 @@ export function namesIn(schema: string): Names {
     dead: `"${schema}".dead_task`,
     done: `"${schema}".done_task`,
     worker: `"${schema}".worker`,
+    goneWorker: `"${schema}".gone_worker`,
     batch: `"${schema}".batch`,
     batchResult: `"${schema}".batch_result`,
     cron: `"${schema}".cron`,

@@ -109,15 +109,6 @@ export async function readHeld(
   return claimedFrom(rows);
 }
 
-/** Those of these tasks that there still are, waiting, running or dead, whoever has them. */
-export async function stillThere(db: Database, names: Names, ids: readonly string[]): Promise<Set<string>> {
-  const { rows } = await db.query(
-    `select id::text from ${names.task} where id = any($1::bigint[]) union all select id::text from ${names.dead} where id = any($1::bigint[])`,
-    [ids],
-  );
-  return new Set(rows.map((row) => String(row['id'])));
-}
-
 /** Whether a task that this worker runs has its payload in the object store under this key. */
 export async function holdsPayload(
   db: Database,

@@ -1,0 +1,8 @@
+-- Workers over HTTP that are gone, for a day: an end that one of them says again, because the answer got lost, was written before unless its
+-- lease was taken back.
+create table gone_worker (
+  id uuid primary key,
+  -- The leases that were taken back from it, as TASK:LEASE.
+  taken text[] not null default '{}',
+  at timestamptz not null default clock_timestamp()
+);
