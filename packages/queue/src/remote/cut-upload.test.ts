@@ -5,7 +5,7 @@ import path from 'node:path';
 import { freePort, startProcess, temporaryFolder, testDatabase, waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
 import { Queue } from '../index.ts';
-import { folderStore } from '../objects/index.ts';
+import { folderStore, OWNER } from '../objects/index.ts';
 import { slowProxy } from '../objects/slow-proxy-under-test.ts';
 import { kinds } from './api-under-test.ts';
 
@@ -49,7 +49,11 @@ async function setup() {
     await child.waitForOutput(/works on tasks of/);
     return child;
   };
-  const keys = async () => (await Array.fromAsync(store.list(''))).map(({ key }) => key).toSorted();
+  const keys = async () =>
+    (await Array.fromAsync(store.list('')))
+      .map(({ key }) => key)
+      .filter((key) => key !== OWNER)
+      .toSorted();
   const unfinished = () => readdir(path.join(objects, '.unfinished'));
   const show = async (file: string) =>
     await fetch(`http://127.0.0.1:${port}/api/files/${file}`, { headers: { authorization: 'Bearer shop' } });

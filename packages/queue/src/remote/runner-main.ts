@@ -146,7 +146,7 @@ async function connect(
   if (given.follow === 'decided') throw new Error("'follow: decided' needs SLIPWAY_URL: the server tells the slots.");
   const store = objects === undefined ? null : openStore(objects);
   const queue = await openQueue(database, { onEvent: report, ...(store !== null && { objects: store }) });
-  return { queue, files: store, close: async () => undefined };
+  return { queue, files: store && queue.own(store), close: async () => undefined };
 }
 
 /** What an operator wants to see between the lines of the commands. */

@@ -11,6 +11,7 @@ export interface Names {
   done: string;
   worker: string;
   goneWorker: string;
+  identity: string;
   batch: string;
   batchResult: string;
   cron: string;
@@ -40,6 +41,7 @@ export function namesIn(schema: string): Names {
     done: `"${schema}".done_task`,
     worker: `"${schema}".worker`,
     goneWorker: `"${schema}".gone_worker`,
+    identity: `"${schema}".identity`,
     batch: `"${schema}".batch`,
     batchResult: `"${schema}".batch_result`,
     cron: `"${schema}".cron`,
