@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import { Claimer } from '../claimer.ts';
 import { sqlState } from '../connection-errors.ts';
@@ -24,7 +24,7 @@ import {
 import { parseNotification } from '../statements/tell.ts';
 import { unclaimStrays, unclaimTasks } from '../statements/unclaim.ts';
 import { within } from '../within.ts';
-import { readSlots, type LaneSlots } from './lane-slots.ts';
+import { giveBackSlots, type HeldSlots, readSlots, shareSlots, type LaneSlots } from './lane-slots.ts';
 import { type RemoteEnd, RemoteEnds, type RemoteSettled } from './remote-ends.ts';
 import { WaitingClaim } from './waiting-claim.ts';
 
@@ -46,6 +46,8 @@ export interface ClaimOptions {
   known: readonly string[] | null;
   /** Tasks that the worker runs and wants to know of when one is cancelled; that ends the wait. */
   running: readonly string[];
+  /** The number that it knows: with news since then it does not wait. */
+  slotNews: number;
   /** Aborts when nobody waits for the answer any more. */
   signal: AbortSignal;
 }
@@ -60,6 +62,8 @@ export interface RemoteBeat {
   lease: 'held' | 'lost';
   cancelled: string[];
   slots: LaneSlots[];
+  /** All news up to this one are in it. */
+  slotNews: number;
 }
 
 export interface BrokerOptions {
@@ -86,7 +90,9 @@ export class Broker {
   readonly #claimer: Claimer;
   /** Claims that found nothing and wait, by worker. */
   readonly #waiting = new Map<string, WaitingClaim>();
-  #slotNews = 0;
+  /** Unlike that of any other server, so that a worker that comes from one is not thought to have missed something here. */
+  readonly #firstNews = randomInt(2 ** 31) * 2 ** 20;
+  #slotNews = this.#firstNews;
   /** A claimer does one claim at a time. */
   #last: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -186,6 +192,7 @@ export class Broker {
     const wants = wanted.some(({ limit }) => limit > 0) ? 'tasks' : 'nothing';
     const wait = new WaitingClaim({ scope: worker.scope, seconds: options.waitSeconds, running, wants, signal });
     this.#waiting.set(worker.id, wait);
+    if (options.slotNews >= this.#firstNews && options.slotNews < this.#slotNews) wait.end();
     try {
       for (;;) {
         wait.begin();
@@ -218,13 +225,23 @@ export class Broker {
     return claim;
   }
 
-  /** Says that a worker lives. */
-  async beat(worker: RemoteWorker, running: readonly string[]): Promise<RemoteBeat> {
+  /**
+   * Says that a worker lives.
+   *
+   * @param lanes Whose numbers it follows, and what it holds of them: it is told its share. Of all others in its scope it is told the whole number.
+   */
+  async beat(worker: RemoteWorker, running: readonly string[], lanes: readonly HeldSlots[]): Promise<RemoteBeat> {
+    const slotNews = this.#slotNews;
     const { lease } = await beat(this.#writing, this.#names, { workerId: worker.id, host: null, running: [] });
+    const shares = await shareSlots(this.#writing, this.#names, worker, lanes);
+    const others = (await readSlots(this.#writing, this.#names, worker.scope)).filter(
+      (one) => !shares.some(({ kind, lane }) => kind === one.kind && lane === one.lane),
+    );
     return {
       lease,
       cancelled: await readCancelled(this.#writing, this.#names, worker, running),
-      slots: await readSlots(this.#writing, this.#names, worker.scope),
+      slots: [...shares, ...others],
+      slotNews,
     };
   }
 
@@ -257,6 +274,7 @@ export class Broker {
   async leave(worker: RemoteWorker): Promise<void> {
     this.#waiting.get(worker.id)?.end();
     await markGone(this.#writing, this.#names, [worker.id]);
+    await giveBackSlots(this.#writing, this.#names, worker.id);
     await forgetWorkers(this.#writing, this.#names);
   }
 

@@ -34,7 +34,13 @@ async function setup() {
   const claim = async (lane: 'normal' | 'fallback' = 'normal') => {
     const wanted = [{ kind: 'shop/note', lane, limit: 1, keyConcurrency: null, rate: null, keyRate: null }];
     const signal = new AbortController().signal;
-    const { tasks } = await broker.claim(worker, wanted, { waitSeconds: 5, known: null, running: [], signal });
+    const { tasks } = await broker.claim(worker, wanted, {
+      waitSeconds: 5,
+      known: null,
+      running: [],
+      slotNews: 0,
+      signal,
+    });
     const [task] = tasks;
     return task ?? expect.unreachable('there is no task');
   };

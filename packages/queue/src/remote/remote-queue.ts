@@ -12,6 +12,7 @@ import type { LaneSlots } from './lane-slots.ts';
 import { type FileStore, remoteFiles } from './remote-files.ts';
 import { RemoteSource } from './remote-source.ts';
 import * as schemas from './schemas.ts';
+import { SlotShare } from './slot-share.ts';
 
 const PATIENCE = 30;
 /** Tasks of one request. */
@@ -20,7 +21,10 @@ const CHUNK = 1_000;
 export interface RemoteQueueOptions extends ApiAddress {
   /** Called for everything an operator may want to know. */
   onEvent?: (event: QueueEvent) => void;
-  /** How many tasks are to run at once was decided: told at each heartbeat. */
+  /**
+   * How many tasks of each lane are to run at once here: told at each heartbeat, and when it changes. With this the worker takes part in the slots
+   * that were decided for its lanes: several share them, and none of them may run more than it is told. Call `resize` at once.
+   */
   onSlots?: (slots: LaneSlots[]) => void;
 }
 
@@ -39,6 +43,7 @@ export class RemoteQueue {
   readonly #client: ApiClient;
   readonly #source: RemoteSource;
   readonly #worker: Worker;
+  readonly #slots: SlotShare;
   readonly #emit: (event: QueueEvent) => void;
   #phase: 'idle' | 'started' = 'idle';
   #starting: Promise<void> = Promise.resolve();
@@ -48,11 +53,8 @@ export class RemoteQueue {
   constructor(options: RemoteQueueOptions) {
     this.#emit = options.onEvent ?? (() => undefined);
     this.#client = new ApiClient(options);
-    this.#source = new RemoteSource({
-      client: this.#client,
-      emit: this.#emit,
-      onSlots: options.onSlots ?? (() => undefined),
-    });
+    this.#slots = new SlotShare(options.onSlots ?? null);
+    this.#source = new RemoteSource({ client: this.#client, emit: this.#emit, slots: this.#slots });
     this.files = remoteFiles(this.#client, () => this.#source.workerId);
     this.#worker = new Worker({
       source: this.#source,
@@ -111,13 +113,18 @@ export class RemoteQueue {
 
   /** As {@link Queue.work}. How often a task is tried again says this kind; keys, rates and how long results are kept, the server's. */
   work<P>(kind: TaskKind<P>, handler: Handler<P>, options: WorkOptions = {}): void {
+    const { lane = 'normal', concurrency = 4 } = options;
+    this.#slots.serve(kind.name, lane, concurrency);
     this.#worker.register({
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the payload is checked by this very kind before the handler sees it
       ...({ kind, handler } as unknown as { kind: TaskKind<unknown>; handler: Handler<unknown> }),
-      lane: options.lane ?? 'normal',
-      concurrency: options.concurrency ?? 4,
+      lane,
+      concurrency,
       timeoutSeconds: options.timeoutSeconds ?? null,
-      open: (stored) => openPayload(this.files, stored),
+      open: (stored) => {
+        this.#slots.begun(kind.name, lane); // until it is settled
+        return openPayload(this.files, stored);
+      },
     });
   }
 

@@ -9,8 +9,8 @@ import type { Claimed } from '../statements/claimed.ts';
 import { within } from '../within.ts';
 import { type ApiClient, ApiRefused } from './api-client.ts';
 import { EndSender } from './end-sender.ts';
-import type { LaneSlots } from './lane-slots.ts';
 import * as schemas from './schemas.ts';
+import type { SlotShare } from './slot-share.ts';
 
 /** Seconds that a claim which finds nothing stays open. */
 const WAIT = 25;
@@ -27,14 +27,14 @@ const PROGRESS_MS = 1_000;
 export interface RemoteSourceOptions {
   client: ApiClient;
   emit: (event: QueueEvent) => void;
-  /** How many tasks are to run at once was decided: told at each heartbeat. */
-  onSlots: (slots: LaneSlots[]) => void;
+  slots: SlotShare;
 }
 
 /**
  * Tasks over HTTP. What wakes the worker: a claim that waits at the server for something to be there. It ends by itself when another
  * one is sent, so that slots that became free meanwhile are asked for as well. A worker whose slots are all busy has one there
- * too, for no task, so that it hears at once when one of its own is cancelled; one that runs nothing and wants nothing has none.
+ * too, for no task, so that it hears at once when one of its own is cancelled, and so has one that waits for slots to be given to it; one that
+ * runs nothing and wants nothing has none.
  *
  * | state | meaning | leaves it by |
  * | --- | --- | --- |
@@ -51,6 +51,7 @@ export class RemoteSource implements Source {
   #state: 'open' | 'closed' = 'closed';
   #beats: NodeJS.Timeout | undefined;
   #beating: Promise<void> | null = null;
+  #soon: NodeJS.Timeout | undefined;
   /** The claim that waits at the server. */
   #waiting: Promise<void> | null = null;
   /** What ends it from here. */
@@ -97,6 +98,7 @@ export class RemoteSource implements Source {
   async stop(): Promise<void> {
     this.#listener = null;
     clearInterval(this.#beats);
+    clearTimeout(this.#soon);
     clearTimeout(this.#progressTimer);
     clearTimeout(this.#full);
     this.#progress.clear();
@@ -122,7 +124,7 @@ export class RemoteSource implements Source {
     const arrived = this.#arrived.splice(0);
     if (arrived.length > 0) {
       this.#listener?.onWork(); // there may be more
-      return arrived;
+      return this.#asWanted(arrived, wanted);
     }
     const earlier = this.#waiting;
     const claimed = await this.#claim(wanted, 0, this.#over.signal);
@@ -134,7 +136,20 @@ export class RemoteSource implements Source {
     }
     claimed.push(...this.#arrived.splice(0));
     if (claimed.length === 0 && this.#waiting === null) this.#wait(wanted);
-    return claimed;
+    return this.#asWanted(claimed, wanted);
+  }
+
+  /** Two claims may have got tasks for the same slots, or one for slots that are taken by now: the rest goes back. */
+  #asWanted(claimed: readonly Claimed[], wanted: readonly Wanted[]): Claimed[] {
+    const places = new Map(wanted.map(({ kind, lane, limit }) => [`${kind} ${lane}`, limit]));
+    const [fit, rest]: [Claimed[], Claimed[]] = [[], []];
+    for (const task of claimed) {
+      const free = places.get(`${task.kind} ${task.lane}`) ?? 0;
+      places.set(`${task.kind} ${task.lane}`, free - 1);
+      (free > 0 ? fit : rest).push(task);
+    }
+    void this.unclaim(rest);
+    return fit;
   }
 
   #wait(wanted: readonly Wanted[]): void {
@@ -157,8 +172,10 @@ export class RemoteSource implements Source {
   #waitWhenFull(pauseMs: number): void {
     clearTimeout(this.#full);
     this.#full = setTimeout(() => {
-      const busy = (this.#listener?.running().length ?? 0) > 0;
-      if (busy && this.#claims === 0 && this.#waiting === null && this.#state === 'open') this.#wait([]);
+      const running = (this.#listener?.running().length ?? 0) > 0;
+      const follows = this.#options.slots.held().length > 0;
+      if ((running || follows) && this.#claims === 0 && this.#waiting === null && this.#state === 'open')
+        this.#wait([]);
     }, pauseMs).unref();
   }
 
@@ -166,7 +183,8 @@ export class RemoteSource implements Source {
     const asked = wanted.map(({ kind, lane, limit }) => ({ kind, lane, limit: Math.min(limit, 1_000) }));
     const doubt = performance.now() < this.#doubtUntil;
     const running = waitSeconds > 0 ? this.#notCancelled() : [];
-    const body = { wanted: asked, waitSeconds, known: doubt ? this.#known() : null, running };
+    const known = doubt ? this.#known() : null;
+    const body = { wanted: asked, waitSeconds, known, running, slotNews: this.#slotNews };
     const under = this.#workerId;
     const options = { seconds: waitSeconds + PATIENCE, signal };
     try {
@@ -211,6 +229,7 @@ export class RemoteSource implements Source {
 
   async settle(task: Claimed, outcome: Outcome, measured: Measured): Promise<Settled> {
     this.#progress.delete(task.id);
+    if (this.#options.slots.ended(task.kind, task.lane) === 'fewer') this.#beatSoon();
     return this.#ends.send(this.#workerId, { id: task.id, lease: task.lease, outcome, ...measured });
   }
 
@@ -249,6 +268,7 @@ export class RemoteSource implements Source {
       seconds: PATIENCE,
     });
     this.#workerId = workerId;
+    this.#options.slots.lost();
     this.#leaseSeconds = leaseSeconds;
   }
 
@@ -259,13 +279,25 @@ export class RemoteSource implements Source {
     return this.#beating;
   }
 
+  /** After one that is on its way, which may not say it yet. */
+  #beatSoon(): void {
+    clearTimeout(this.#soon);
+    this.#soon = setTimeout(() => void (this.#beating ?? Promise.resolve()).then(() => this.#beat()), 0).unref();
+  }
+
   async #beatNow(): Promise<void> {
     const running = this.#listener?.running() ?? [];
     const seconds = Math.max(1, this.#leaseSeconds / 3);
-    const answer = await this.#post('beat', { running: [...running] }, schemas.beaten, { seconds });
+    const { slots } = this.#options;
+    const body = { running: [...running], lanes: slots.held() };
+    const answer = await this.#post('beat', body, schemas.beaten, { seconds });
+    // With news that came while it was answered, the next claim does not wait.
+    this.#slotNews = answer.slotNews;
+    const change = slots.told(answer.slots);
     if (answer.lease === 'lost') await this.#renounce();
     this.#cancel(answer.cancelled);
-    this.#options.onSlots(answer.slots);
+    // Others wait for what it gives back; of a new lease nothing is known yet.
+    if (change === 'fewer' || answer.lease === 'lost') this.#beatSoon();
     this.#opened();
   }
 

@@ -55,6 +55,8 @@ export const claimBody = z.object({
   known: z.array(id).max(10_000).nullable(),
   /** Ids of tasks that the worker runs: it is answered when one of them is cancelled. */
   running: z.array(id).max(10_000).default([]),
+  /** As it was told last: with news since then it is answered at once. */
+  slotNews: z.number().default(0),
 });
 export const claimed = z.object({
   /** Another number than in the answer before: slots were decided anew, a heartbeat tells how many. */
@@ -88,11 +90,19 @@ export const claimed = z.object({
   ),
 });
 
-export const beatBody = z.object({ running: z.array(id).max(10_000) });
+export const beatBody = z.object({
+  running: z.array(id).max(10_000),
+  /** Lanes whose numbers of slots the worker follows, with what it holds of each. */
+  lanes: z
+    .array(z.object({ kind: z.string(), lane, holds: count }))
+    .max(100)
+    .default([]),
+});
 export const beaten = z.object({
   lease: z.enum(['held', 'lost']),
   cancelled: z.array(id),
   slots: z.array(z.object({ kind: z.string(), lane, slots: count })),
+  slotNews: z.number().default(0),
 });
 
 const error = z.string().max(20_000);

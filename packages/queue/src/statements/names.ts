@@ -19,11 +19,13 @@ export interface Names {
   tally: string;
   usage: string;
   lane: string;
+  laneShare: string;
   bundle: string;
   /** Functions. */
   claimSingly: string;
   claimBundle: string;
   cancelBundled: string;
+  shareLane: string;
   /** Sequence of ids and places in line. */
   position: string;
   channel: string;
@@ -49,10 +51,12 @@ export function namesIn(schema: string): Names {
     tally: `"${schema}".tally`,
     usage: `"${schema}".attempt_usage`,
     lane: `"${schema}".lane`,
+    laneShare: `"${schema}".lane_share`,
     bundle: `"${schema}".bundle`,
     claimSingly: `"${schema}".claim_singly`,
     claimBundle: `"${schema}".claim_bundle`,
     cancelBundled: `"${schema}".cancel_bundled`,
+    shareLane: `"${schema}".share_lane`,
     position: `'"${schema}".task_id_seq'`,
     channel: `${schema}_task`,
   };
