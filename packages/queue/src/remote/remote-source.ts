@@ -286,7 +286,8 @@ export class RemoteSource implements Source {
   }
 
   async #beatNow(): Promise<void> {
-    const running = this.#listener?.running() ?? [];
+    if (this.#listener === null) return; // it was stopped, and has left
+    const running = this.#listener.running();
     const seconds = Math.max(1, this.#leaseSeconds / 3);
     const { slots } = this.#options;
     const body = { running: [...running], lanes: slots.held() };
@@ -303,10 +304,12 @@ export class RemoteSource implements Source {
 
   /** Others have the tasks; under a new name there may be more of them. */
   async #renounce(): Promise<void> {
+    const listener = this.#listener;
     this.#arrived = [];
-    this.#listener?.onLost();
+    if (listener === null) return; // it left while the beat was on its way
+    listener.onLost();
     await this.#register();
-    this.#listener?.onWork();
+    listener.onWork();
   }
 
   #opened(): void {
