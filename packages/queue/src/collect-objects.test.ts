@@ -1,9 +1,9 @@
 import { utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { temporaryFolder, waitFor } from '@slipway/testing';
+import { temporaryFolder, testDatabase, waitFor } from '@slipway/testing';
 import { expect, test } from 'vitest';
 import { Discard, Queue, taskKind, z } from './index.ts';
-import { folderStore, ObjectRefused } from './objects/index.ts';
+import { folderStore, ObjectRefused, ObjectStoreForeign, OWNER } from './objects/index.ts';
 import { queuesUnderTest } from './queue-under-test.ts';
 
 const day = 86_400;
@@ -15,14 +15,20 @@ async function setup() {
   const folder = path.join(await temporaryFolder(), 'objects');
   const store = folderStore(folder);
   const { pool, queue } = await queuesUnderTest({ objects: store });
-  const keys = async () => (await Array.fromAsync(store.list(''))).map(({ key }) => key).toSorted();
+  const keys = async () =>
+    (await Array.fromAsync(store.list('')))
+      .map(({ key }) => key)
+      .filter((key) => key !== OWNER)
+      .toSorted();
+  const own = queue.own(store);
   return {
+    store,
     pool,
     queue,
     folder,
     keys,
     put: async (...names: string[]) => {
-      for (const name of names) await store.put(name, Buffer.from('12345'));
+      for (const name of names) await own.put(name, Buffer.from('12345'));
     },
     /** Makes all objects that old. */
     age: async (seconds: number) => {
@@ -138,4 +144,53 @@ test('keys are found whatever the text around them, and what only looks like one
 test('without an object store there is nothing to collect from, and that is told', async () => {
   const { pool } = await setup();
   await expect(new Queue({ pool }).collectObjects()).rejects.toThrow("Open it with 'objects'");
+});
+
+test('a queue stores nothing in the store of another one, and deletes nothing there', async () => {
+  const { queue, store, put, age, keys } = await setup();
+  await put('input/a', 'output/1/1-1/orphan');
+  const { pool: otherPool } = await testDatabase();
+  const other = new Queue({ pool: otherPool, objects: store });
+  await other.migrate();
+  const refused = /is marked as that of the queue [0-9a-f-]{36}, and this queue is .*Give each queue a bucket/s;
+  await expect(other.enqueue(render, large)).rejects.toThrow(refused);
+  await expect(other.enqueue(render, large)).rejects.toThrow(ObjectStoreForeign);
+  await expect(other.own(store).put('input/b', Buffer.from('x'))).rejects.toThrow(refused);
+  expect(await other.enqueue(render, 'small')).toMatch(/\d/);
+  expect(await keys()).toEqual(['input/a', 'output/1/1-1/orphan']);
+  await age(2 * day);
+  await expect(other.collectObjects()).rejects.toThrow(refused);
+  expect(await keys()).toHaveLength(2);
+  expect(await queue.collectObjects()).toMatchObject({ objects: 2 });
+
+  // As the message says.
+  await store.delete([OWNER]);
+  await other.enqueue(render, large);
+  await expect(queue.enqueue(render, large)).rejects.toThrow(ObjectStoreForeign);
+  await put('input/c'); // this one looked before, and is not deceived when it deletes
+  await age(2 * day);
+  await expect(queue.collectObjects()).rejects.toThrow(ObjectStoreForeign);
+  expect(await keys()).toHaveLength(2);
+});
+
+test('nothing is deleted from a store without a mark; a new one is fine', async () => {
+  const { queue, store, keys, pool, folder } = await setup();
+  expect(await queue.collectObjects()).toEqual({ objects: 0, bytes: 0, unfinished: 0 });
+  expect(await keys()).toEqual([]);
+  await store.put('input/a', Buffer.from('x'));
+  const then = new Date(Date.now() - 2 * day * 1_000);
+  await utimes(path.join(folder, 'input/a'), then, then);
+  const { rows } = await pool.query<{ id: string }>('select id from slipway_queue.identity');
+  const [said = ''] = await queue.collectObjects().then(
+    () => [],
+    (error: unknown) => [String(error)],
+  );
+  expect(said).toMatch(/has objects and no mark whose they are.*Nothing was stored or deleted/s);
+  expect(await keys()).toEqual(['input/a']);
+  const text = /put the text (\{.*\}) under the key (\S+)\./.exec(said);
+  expect(text?.[1]).toBe(JSON.stringify({ queue: rows[0]?.id }));
+  await store.put(text?.[2] ?? '', Buffer.from(text?.[1] ?? ''));
+  expect(await queue.collectObjects()).toMatchObject({ objects: 1 });
+  await store.put(OWNER, Buffer.from('?'));
+  await expect(queue.collectObjects()).rejects.toThrow(/marked in a way that is not known/);
 });

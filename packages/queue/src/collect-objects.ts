@@ -1,5 +1,6 @@
 import { text } from 'node:stream/consumers';
-import { collectGarbage, type Garbage, type ObjectStore } from './objects/index.ts';
+import { collectGarbage, type Garbage, ObjectStoreForeign, type ObjectStore, ownerOf } from './objects/index.ts';
+import { readIdentity } from './statements/identity.ts';
 import type { Database, Names } from './statements/names.ts';
 import { keysNamedIn, liveTasks, readNamedKeys } from './statements/references.ts';
 
@@ -16,7 +17,8 @@ import { keysNamedIn, liveTasks, readNamedKeys } from './statements/references.t
  * (a payload is put anew for each task, an attempt uploads when it ends), or its file was uploaded longer ago than the limit allows.
  * It takes about 150 bytes of memory for each key.
  *
- * @throws {ObjectStoreDown} in the middle; the next run goes on. {ObjectRefused} for an age below two hours.
+ * @throws {ObjectStoreForeign} before anything is deleted, when the store is not marked as this queue's. {ObjectStoreDown} in the middle; the
+ *   next run goes on. {ObjectRefused} for an age below two hours.
  */
 export async function collectObjects(
   db: Database,
@@ -24,6 +26,13 @@ export async function collectObjects(
   store: ObjectStore,
   { olderThanSeconds, now }: { olderThanSeconds: number; now: number },
 ): Promise<Garbage> {
+  const total: Garbage = { objects: 0, bytes: 0, unfinished: 0 };
+  const queue = await readIdentity(db, names);
+  if ((await ownerOf(store, queue)) === 'nobody') {
+    // Marked with the first put: it is new, or this is not the store that was used until now.
+    if (await isEmpty(store)) return total;
+    throw new ObjectStoreForeign('has objects and no mark whose they are', queue);
+  }
   const named = await readNamedKeys(db, names);
   const isPayloadReferenced = async (keys: string[]) => new Set(keys.filter((key) => named.has(key)));
   // Large payloads are read only when that can save something.
@@ -37,7 +46,6 @@ export async function collectObjects(
     const garbage = new Set(rest).difference(await inPayloads);
     return new Set(keys).difference(garbage);
   };
-  const total: Garbage = { objects: 0, bytes: 0, unfinished: 0 };
   // Files before payloads: what names them is read from payloads that are all still there.
   for (const [prefix, isReferenced] of [
     ['input/', isFileReferenced],
@@ -50,6 +58,11 @@ export async function collectObjects(
     total.unfinished += collected.unfinished;
   }
   return total;
+}
+
+async function isEmpty(store: ObjectStore): Promise<boolean> {
+  for (const prefix of ['input/', 'output/', 'payload/']) for await (const _object of store.list(prefix)) return false;
+  return true;
 }
 
 /** As `storePayload` makes them: what else begins so is a user's text, which may be no key at all. */

@@ -14,6 +14,8 @@ export interface ConsumerOptions {
   /** Where large payloads are; null: nowhere, each is in its row. */
   payloads: Pick<ObjectStore, 'get'> | null;
   emit: (event: QueueEvent) => void;
+  /** An attempt begins. */
+  onBegun?: (kind: string, lane: Lane) => void;
   onSettled: (settlement: Settlement) => void;
   /** Whether an error of a claim heals by waiting: then it is no news, as the source tells that it is not connected. */
   isPassing: (error: unknown) => boolean;
@@ -52,13 +54,18 @@ export class Consumer {
 
   /** Registers the handler of a kind and lane, before or after `start`. @throws {Error} when there is one. */
   work<P>(kind: TaskKind<P>, handler: Handler<P>, options: WorkOptions): void {
+    const { lane = 'normal', concurrency = 4, timeoutSeconds = null } = options;
+    const { payloads, onBegun } = this.#options;
     this.#worker.register({
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the payload is checked by this very kind before the handler sees it
       ...({ kind, handler } as unknown as { kind: TaskKind<unknown>; handler: Handler<unknown> }),
-      lane: options.lane ?? 'normal',
-      concurrency: options.concurrency ?? 4,
-      timeoutSeconds: options.timeoutSeconds ?? null,
-      open: (stored) => openPayload(this.#options.payloads, stored),
+      lane,
+      concurrency,
+      timeoutSeconds,
+      open: (stored) => {
+        onBegun?.(kind.name, lane);
+        return openPayload(payloads, stored);
+      },
     });
   }
 

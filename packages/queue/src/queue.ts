@@ -10,7 +10,7 @@ import { DebouncedNotifier } from './debounced-notifier.ts';
 import { eventOf, type QueueEvent } from './events.ts';
 import { HolderWatch } from './holder-watch.ts';
 import { migrate } from './migrate.ts';
-import type { Garbage, ObjectStore } from './objects/index.ts';
+import { type Garbage, type ObjectStore, ownStore } from './objects/index.ts';
 import { type AddedBatch, Producer } from './producer.ts';
 import type {
   BatchOptions,
@@ -25,6 +25,7 @@ import { Broker } from './remote/broker.ts';
 import type { Settlement } from './running-task.ts';
 import { type AttemptSample, readSamples } from './sizing/index.ts';
 import { housekeep } from './statements/housekeep.ts';
+import { readIdentity } from './statements/identity.ts';
 import type { Lane } from './statements/lane.ts';
 import { type Names, namesIn } from './statements/names.ts';
 import { readTally, type TallyRow } from './statements/tally.ts';
@@ -83,7 +84,7 @@ export class Queue extends TaskDesk {
     const bounded = boundedPool(this.#pool, 5);
     this.#tally = new Tally(bounded, this.#names);
     this.#usage = new UsageWriter(bounded, this.#names);
-    this.#objects = options.objects ?? null;
+    this.#objects = options.objects === undefined ? null : this.own(options.objects);
     this.#broker = new Broker({
       pool: this.#pool,
       names: this.#names,
@@ -231,12 +232,21 @@ export class Queue extends TaskDesk {
    * Deletes what no task needs any more from the object store, which must be this queue's alone. Any process may do it; once a day is enough.
    *
    * @param options.olderThanSeconds What is younger stays: see {@link collectGarbage}. At least 7200, by default a day.
-   * @throws {ObjectStoreDown} in the middle; the next call goes on. @throws {Error} when the queue has no object store.
+   * @throws {ObjectStoreForeign} when the store is not marked as this queue's; nothing is deleted. {ObjectStoreDown} in the middle; the next call
+   *   goes on. @throws {Error} when the queue has no object store.
    */
   async collectObjects({ olderThanSeconds = 86_400 }: { olderThanSeconds?: number } = {}): Promise<Garbage> {
     if (this.#objects === null)
       throw new Error("This queue has no object store to collect from. Open it with 'objects'.");
     return collectObjects(this.#pool, this.#names, this.#objects, { olderThanSeconds, now: Date.now() });
+  }
+
+  /**
+   * The same store, for programs that put objects of tasks there themselves. It takes nothing while it is another queue's: then `put` throws
+   * {@link ObjectStoreForeign}.
+   */
+  own(store: ObjectStore): ObjectStore {
+    return ownStore(store, () => readIdentity(this.#pool, this.#names));
   }
 
   /** What serves workers that don't reach PostgreSQL: see {@link tasksApi}. It is started when it is first needed, and stopped with the queue. */

@@ -9,6 +9,23 @@ export class ObjectStoreDown extends Error {
   }
 }
 
+/** The store may be another queue's, which would delete what this one stores, and the other way round. Tasks that need it wait. */
+export class ObjectStoreForeign extends ObjectStoreDown {
+  /**
+   * @param found `is marked as that of the queue …`.
+   * @param queue Whose store it should be.
+   */
+  constructor(found: string, queue: string) {
+    super(
+      `The object store ${found}, and this queue is ${queue}: two queues in one store would delete each other's objects. ` +
+        'Nothing was stored or deleted, and what needs the store waits. ' +
+        "Give each queue a bucket, prefix or folder of its own. If this one's objects are really there (and the other queue is gone), " +
+        `put the text {"queue":"${queue}"} under the key owner.json.`,
+    );
+    this.name = 'ObjectStoreForeign';
+  }
+}
+
 /** The store works, and doesn't have an object that was promised. Trying again doesn't bring it back. */
 export class ObjectMissing extends Error {
   readonly key: string;

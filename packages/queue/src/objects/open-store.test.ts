@@ -16,7 +16,6 @@ test.for([
   ['file:///tmp/x?region=eu', {}, /takes no parameters/],
   ['s3://bucket', {}, /AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is not set/],
   ['s3://bucket', { AWS_ACCESS_KEY_ID: 'AKIAEXAMPLE' }, /AWS_SECRET_ACCESS_KEY is not set/],
-  ['s3://bucket', { ...keys, AWS_SESSION_TOKEN: 'hush-token' }, /temporary credentials/],
   ['s3://Bad_Bucket/', keys, /names the bucket/],
   ['s3://bucket/a//b', keys, /must not begin or end with \//],
   ['s3://bucket/%zz', keys, /% in its prefix/],
@@ -34,7 +33,7 @@ test.for([
 });
 
 test('a store in S3 is opened without asking anything, and shows no secret when it is printed', () => {
-  const store = openStore('s3://bucket/some/prefix?region=eu-central-1', keys);
+  const store = openStore('s3://bucket/some/prefix?region=eu-central-1', { ...keys, AWS_SESSION_TOKEN: 'hush-token' });
   expect(inspect(store, { depth: 10, showHidden: true })).not.toMatch(/hush|AKIA/);
 });
 

@@ -3,6 +3,7 @@ import { folderStore } from './folder-store.ts';
 import { ObjectRefused } from './object-errors.ts';
 import { assertKey } from './object-key.ts';
 import type { ObjectStore } from './object-store.ts';
+import type { S3Credentials } from './s3-client.ts';
 import { s3Store } from './s3-store.ts';
 
 const EXPECTED = 'Expected file:///path/of/a/folder, or s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION';
@@ -10,7 +11,7 @@ const EXPECTED = 'Expected file:///path/of/a/folder, or s3://BUCKET/PREFIX?endpo
 /**
  * Opens the store that a URL names: `file:///var/lib/app/objects`, or `s3://bucket/prefix?endpoint=http://minio:9000&region=eu-1`
  * (without `endpoint`, Amazon's for the region; without `region`, AWS_REGION, else us-east-1). Credentials of S3 are
- * AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, never a part of the URL, which is shown in messages and process lists.
+ * AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if they are temporary, never a part of the URL, which is shown in messages and process lists.
  *
  * @param variables Where the credentials are; this process's variables by default.
  * @throws {ObjectRefused} when the URL or the credentials can't be used; says what was expected, and shows no secret.
@@ -98,21 +99,13 @@ function endpointOf(text: string): string {
   return url.href;
 }
 
-function credentialsOf(variables: Record<string, string | undefined>): {
-  accessKeyId: string;
-  secretAccessKey: string;
-} {
+function credentialsOf(variables: Record<string, string | undefined>): S3Credentials {
   const { AWS_ACCESS_KEY_ID: accessKeyId = '', AWS_SECRET_ACCESS_KEY: secretAccessKey = '' } = variables;
   const missing = Object.entries({ AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey })
     .filter(([, value]) => value === '')
     .map(([name]) => name);
   if (missing.length > 0)
     throw new ObjectRefused(`The object store is in S3, and ${missing.join(' and ')} is not set.`);
-  // They would be refused by S3 with a message that says nothing about the reason.
-  if ((variables['AWS_SESSION_TOKEN'] ?? '') !== '') {
-    throw new ObjectRefused(
-      'AWS_SESSION_TOKEN is set: these are temporary credentials, which the object store cannot use. Make an access key for it that lasts, and unset AWS_SESSION_TOKEN.',
-    );
-  }
-  return { accessKeyId, secretAccessKey };
+  const sessionToken = variables['AWS_SESSION_TOKEN'] ?? '';
+  return { accessKeyId, secretAccessKey, ...(sessionToken !== '' && { sessionToken }) };
 }

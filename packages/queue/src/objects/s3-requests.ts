@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
-import { S3ServiceError } from 's3mini';
 import { ObjectStoreDown } from './object-errors.ts';
+import { S3ServiceError } from './s3-client.ts';
 
 const TRIES = 3;
 const FIRST_PAUSE_MS = 100;
@@ -64,9 +64,7 @@ export async function ask<T>(store: string, doing: string, request: () => Promis
 
 /** What S3 calls the failure, e.g. `NoSuchKey`; null for anything else. */
 export function serviceCode(error: unknown): string | null {
-  if (!(error instanceof S3ServiceError)) return null;
-  // Only some stores say it in a header, and the library reads it from the body for one content type only.
-  return /<Code>(\w+)<\/Code>/.exec(error.body ?? '')?.[1] ?? error.serviceCode ?? null;
+  return error instanceof S3ServiceError ? error.code : null;
 }
 
 /**
@@ -76,8 +74,7 @@ export function serviceCode(error: unknown): string | null {
 export function down(store: string, doing: string, error: unknown): ObjectStoreDown {
   if (error instanceof ObjectStoreDown) return error;
   const code = serviceCode(error);
-  const reason =
-    code === null || !(error instanceof S3ServiceError) ? reasonOf(error) : `it answered ${error.status} ${code}`;
+  const reason = error instanceof S3ServiceError ? `it answered ${error.status} ${code ?? ''}`.trim() : reasonOf(error);
   return new ObjectStoreDown(
     `The object store (${store}) can't ${doing}: ${reason}. Nothing was changed, and it can be tried again. ${advice(code)}`,
   );
@@ -91,6 +88,10 @@ function advice(code: string | null): string {
     case 'InvalidAccessKeyId':
     case 'SignatureDoesNotMatch':
       return 'Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, the region, and that they may list, read, write and delete in this bucket.';
+    case 'ExpiredToken':
+    case 'InvalidToken':
+    case 'TokenRefreshRequired':
+      return 'Its temporary credentials have run out, or AWS_SESSION_TOKEN is not the one of this key: start this process again with new ones.';
     case 'RequestTimeTooSkewed':
       return "Set this computer's clock.";
     default:

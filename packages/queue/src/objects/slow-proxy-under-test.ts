@@ -8,6 +8,8 @@ export interface SlowProxy {
   set(quality: Quality): void;
   /** Bytes that went through, both directions. */
   passed(): number;
+  /** Ends every connection, in the middle of whatever it was. New ones may come. */
+  sever(): void;
   stop(): Promise<void>;
 }
 
@@ -67,6 +69,9 @@ export async function slowProxy(endpoint: string): Promise<SlowProxy> {
       answered = 0;
     },
     passed: () => passed,
+    sever() {
+      for (const socket of sockets) socket.destroy();
+    },
     async stop() {
       server.close();
       for (const socket of sockets) socket.destroy();

@@ -1,10 +1,8 @@
-import { randomUUID } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
-import type { Usage } from '../attempt.ts';
 import { Claimer } from '../claimer.ts';
 import { sqlState } from '../connection-errors.ts';
 import { Link } from '../link.ts';
-import type { Outcome } from '../outcome.ts';
 import { OwnConnections } from '../prepared.ts';
 import { ProgressWriter } from '../progress-writer.ts';
 import type { Settlement } from '../running-task.ts';
@@ -15,11 +13,10 @@ import type { Claimed } from '../statements/claimed.ts';
 import type { Held } from '../statements/finish.ts';
 import { type Names, UNIQUE_VIOLATION } from '../statements/names.ts';
 import {
-  type HeldTask,
   holdsPayload,
   isAlive,
+  readCancelled,
   readHeld,
-  stillThere,
   type TaskView,
   viewTask,
   viewTasks,
@@ -27,9 +24,33 @@ import {
 import { parseNotification } from '../statements/tell.ts';
 import { unclaimStrays, unclaimTasks } from '../statements/unclaim.ts';
 import { within } from '../within.ts';
-import { readSlots, type LaneSlots } from './lane-slots.ts';
+import { giveBackSlots, type HeldSlots, readSlots, shareSlots, type LaneSlots } from './lane-slots.ts';
+import { type RemoteEnd, RemoteEnds, type RemoteSettled } from './remote-ends.ts';
+import { WaitingClaim } from './waiting-claim.ts';
 
 const BACKSTOP_MS = 30_000; // for a notification that got lost
+
+/** What a claim is answered with. */
+export interface RemoteClaim {
+  tasks: Claimed[];
+  /** Those of the running ones that were cancelled. */
+  cancelled: string[];
+}
+
+export interface ClaimOptions {
+  waitSeconds: number;
+  /**
+   * Ids of all tasks that the worker holds; give them when the answer to an earlier claim got lost: what is leased to it and is not
+   * among them goes back first.
+   */
+  known: readonly string[] | null;
+  /** Tasks that the worker runs and wants to know of when one is cancelled; that ends the wait. */
+  running: readonly string[];
+  /** The number that it knows: with news since then it does not wait. */
+  slotNews: number;
+  /** Aborts when nobody waits for the answer any more. */
+  signal: AbortSignal;
+}
 
 /** A worker elsewhere, and what it may touch: kinds that begin with `scope`. */
 export interface RemoteWorker {
@@ -37,25 +58,12 @@ export interface RemoteWorker {
   scope: string;
 }
 
-/** How an attempt ended that ran elsewhere. */
-export interface RemoteEnd extends Held {
-  outcome: Outcome;
-  usage: Usage | null;
-  busySeconds: number;
-  /** `repeated`: it was sent before, and the answer got lost. */
-  certainty: 'first' | 'repeated';
-}
-
-export interface RemoteSettled {
-  id: string;
-  verdict: 'done' | 'late' | 'unknown';
-  error?: string;
-}
-
 export interface RemoteBeat {
   lease: 'held' | 'lost';
   cancelled: string[];
   slots: LaneSlots[];
+  /** All news up to this one are in it. */
+  slotNews: number;
 }
 
 export interface BrokerOptions {
@@ -78,10 +86,13 @@ export class Broker {
   readonly #writing: OwnConnections;
   readonly #settler: Settler;
   readonly #progress: ProgressWriter;
+  readonly #ends: RemoteEnds;
   readonly #claimer: Claimer;
   /** Claims that found nothing and wait, by worker. */
-  readonly #waiting = new Map<string, Waiting>();
-  #slotNews = 0;
+  readonly #waiting = new Map<string, WaitingClaim>();
+  /** Unlike that of any other server, so that a worker that comes from one is not thought to have missed something here. */
+  readonly #firstNews = randomInt(2 ** 31) * 2 ** 20;
+  #slotNews = this.#firstNews;
   /** A claimer does one claim at a time. */
   #last: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -97,11 +108,20 @@ export class Broker {
     this.#writing = new OwnConnections(pool, timeoutSeconds);
     this.#settler = new Settler(this.#writing, names);
     this.#progress = new ProgressWriter(this.#writing, names);
+    this.#ends = new RemoteEnds({
+      db: this.#writing,
+      names,
+      settle: (task, outcome) => {
+        this.#progress.forget(task.id);
+        return this.#settler.settle(task, outcome);
+      },
+      onSettled: options.onSettled,
+    });
     this.#link = new Link({
       pool,
       channel: names.channel,
       timeoutSeconds,
-      onConnect: async () => this.#lookAgain(),
+      onConnect: async () => this.#connected(),
       onNotification: (payload) => this.#notified(payload),
       onBroken: () => undefined, // the queue beside it tells about the same server
     });
@@ -162,31 +182,27 @@ export class Broker {
   }
 
   /**
-   * Leases tasks: at once when there are any, else as soon as there are, within `waitSeconds`. A worker has one claim at a time: a later one
-   * ends the wait of an earlier one.
-   *
-   * @param known Ids of all tasks that the worker holds; give them when the answer to an earlier claim got lost: what is leased to it and is not
-   *   among them goes back first.
-   * @param signal Aborts when nobody waits for the answer any more.
+   * Leases tasks: at once when there are any, else as soon as there are, within `waitSeconds`. It is also answered when slots were decided
+   * anew, or a task that the worker runs is cancelled. A worker has one claim at a time: a later one ends the wait of an earlier one.
    */
-  async claim(
-    worker: RemoteWorker,
-    wanted: readonly Wanted[],
-    options: { waitSeconds: number; known: readonly string[] | null; signal: AbortSignal },
-  ): Promise<Claimed[]> {
+  async claim(worker: RemoteWorker, wanted: readonly Wanted[], options: ClaimOptions): Promise<RemoteClaim> {
     this.#waiting.get(worker.id)?.end();
-    const { known, signal } = options;
+    const { known, running, signal } = options;
     if (known !== null) await this.#takeBackStrays(worker, known);
-    const wait = new Waiting(worker.scope, options.waitSeconds, signal);
+    const wants = wanted.some(({ limit }) => limit > 0) ? 'tasks' : 'nothing';
+    const wait = new WaitingClaim({ scope: worker.scope, seconds: options.waitSeconds, running, wants, signal });
     this.#waiting.set(worker.id, wait);
+    if (options.slotNews >= this.#firstNews && options.slotNews < this.#slotNews) wait.end();
     try {
       for (;;) {
         wait.begin();
-        const claimed = await this.#claimNow(worker, wanted, signal);
-        if (claimed.length > 0 && signal.aborted) await this.unclaim(worker, claimed).catch(() => undefined); // else its next claim tells
-        if (claimed.length > 0 || isOver(wait)) return claimed;
+        const cancelled = await readCancelled(this.#writing, this.#names, worker, wait.takeCancels());
+        if (cancelled.length > 0) return { tasks: [], cancelled };
+        const tasks = await this.#claimNow(worker, wanted, signal);
+        if (tasks.length > 0 && signal.aborted) await this.unclaim(worker, tasks).catch(() => undefined); // else its next claim tells
+        if (tasks.length > 0 || isOver(wait)) return { tasks, cancelled };
         await wait.news;
-        if (signal.aborted || (isOver(wait) && !wait.wasWoken)) return [];
+        if (signal.aborted || (isOver(wait) && !wait.wasWoken)) return { tasks: [], cancelled };
       }
     } finally {
       wait.end();
@@ -209,41 +225,29 @@ export class Broker {
     return claim;
   }
 
-  /** Says that a worker lives. */
-  async beat(worker: RemoteWorker, running: readonly string[]): Promise<RemoteBeat> {
+  /**
+   * Says that a worker lives.
+   *
+   * @param lanes Whose numbers it follows, and what it holds of them: it is told its share. Of all others in its scope it is told the whole number.
+   */
+  async beat(worker: RemoteWorker, running: readonly string[], lanes: readonly HeldSlots[]): Promise<RemoteBeat> {
+    const slotNews = this.#slotNews;
     const { lease } = await beat(this.#writing, this.#names, { workerId: worker.id, host: null, running: [] });
-    const held = await readHeld(this.#writing, this.#names, worker, running);
+    const shares = await shareSlots(this.#writing, this.#names, worker, lanes);
+    const others = (await readSlots(this.#writing, this.#names, worker.scope)).filter(
+      (one) => !shares.some(({ kind, lane }) => kind === one.kind && lane === one.lane),
+    );
     return {
       lease,
-      cancelled: held.filter(({ cancelled }) => cancelled === 'yes').map(({ id }) => id),
-      slots: await readSlots(this.#writing, this.#names, worker.scope),
+      cancelled: await readCancelled(this.#writing, this.#names, worker, running),
+      slots: [...shares, ...others],
+      slotNews,
     };
   }
 
-  /** Writes what became of tasks. What is sent again after an answer got lost changes nothing. */
-  async settle(worker: RemoteWorker, ends: readonly RemoteEnd[]): Promise<RemoteSettled[]> {
-    const held = await this.#held(worker, ends);
-    const absent = ends.filter((end) => held.get(end.id)?.lease !== end.lease);
-    const there = absent.length === 0 ? new Set<string>() : await this.#stillThere(absent);
-    // Later than the look above: while it has not been given up, nobody else can have ended its tasks.
-    const alive = absent.length > 0 && (await isAlive(this.#writing, this.#names, worker.id));
-    return await Promise.all(
-      ends.map(async (end): Promise<RemoteSettled> => {
-        const task = held.get(end.id);
-        if (task !== undefined && task.lease === end.lease) return await this.#settleHeld(task, end);
-        // It is gone: by what we wrote before the answer got lost.
-        const ours = alive && end.certainty === 'repeated' && end.outcome.kind === 'done' && !there.has(end.id);
-        return { id: end.id, verdict: ours ? 'done' : 'late' };
-      }),
-    );
-  }
-
-  async #settleHeld(task: HeldTask, end: RemoteEnd): Promise<RemoteSettled> {
-    this.#progress.forget(task.id);
-    const settled = await this.#settler.settle(task, end.outcome);
-    const { outcome, usage, busySeconds } = end;
-    this.#options.onSettled({ ...settled, task, outcome, usage, busySeconds });
-    return { id: task.id, ...settled };
+  /** Writes what became of tasks. See {@link RemoteEnds}. */
+  settle(worker: RemoteWorker, ends: readonly RemoteEnd[]): Promise<RemoteSettled[]> {
+    return this.#ends.settle(worker, ends);
   }
 
   /** Gives back tasks that were claimed and not begun. */
@@ -270,6 +274,7 @@ export class Broker {
   async leave(worker: RemoteWorker): Promise<void> {
     this.#waiting.get(worker.id)?.end();
     await markGone(this.#writing, this.#names, [worker.id]);
+    await giveBackSlots(this.#writing, this.#names, worker.id);
     await forgetWorkers(this.#writing, this.#names);
   }
 
@@ -292,18 +297,10 @@ export class Broker {
     return holdsPayload(this.#writing, this.#names, worker, key);
   }
 
-  async #held(worker: RemoteWorker, tasks: readonly Held[]): Promise<Map<string, HeldTask>> {
+  async #held(worker: RemoteWorker, tasks: readonly Held[]): Promise<Map<string, Claimed>> {
     const ids = tasks.map(({ id }) => id);
     const held = await readHeld(this.#writing, this.#names, worker, ids);
     return new Map(held.map((task) => [task.id, task]));
-  }
-
-  #stillThere(tasks: readonly Held[]): Promise<Set<string>> {
-    return stillThere(
-      this.#writing,
-      this.#names,
-      tasks.map(({ id }) => id),
-    );
   }
 
   async #takeBackStrays(worker: RemoteWorker, known: readonly string[]): Promise<void> {
@@ -318,12 +315,23 @@ export class Broker {
     setImmediate(() => this.#wakeAll());
   }
 
+  /** What was told while nobody listened is lost. */
+  #connected(): void {
+    this.#lookAgain();
+    setImmediate(() => this.#cancelled(null));
+  }
+
+  #cancelled(taskId: string | null): void {
+    for (const waiting of this.#waiting.values()) waiting.cancelled(taskId);
+  }
+
   #notified(payload: string): void {
     const slotsOf = /^slots (\S+) /.exec(payload)?.[1];
     if (slotsOf !== undefined) return this.#slotsChanged(slotsOf);
     const news = parseNotification(payload);
-    if (news === null || (news.what !== 'ready' && news.what !== 'keyed')) return;
-    if (this.#claimer.told(news)) this.#wakeAll();
+    if (news === null) return;
+    if (news.what === 'cancel') this.#cancelled(news.taskId);
+    if ((news.what === 'ready' || news.what === 'keyed') && this.#claimer.told(news)) this.#wakeAll();
   }
 
   /** Who waits for tasks of this kind is answered now, so that it asks how many it may have. */
@@ -346,51 +354,6 @@ export class WorkerGone extends Error {
 }
 
 /** Asked anew each time: it ends meanwhile. */
-function isOver({ state }: Waiting): boolean {
+function isOver({ state }: WaitingClaim): boolean {
   return state === 'over';
-}
-
-/** One claim that waits for news, until its time is over. */
-class Waiting {
-  #news = Promise.withResolvers<void>();
-  readonly #timer: NodeJS.Timeout;
-  readonly #signal: AbortSignal;
-  readonly #end = () => this.end();
-  readonly scope: string;
-  #state: 'waits' | 'over';
-  wasWoken = false;
-
-  constructor(scope: string, seconds: number, signal: AbortSignal) {
-    this.scope = scope;
-    this.#state = seconds > 0 ? 'waits' : 'over';
-    this.#signal = signal;
-    this.#timer = setTimeout(this.#end, seconds * 1_000);
-    signal.addEventListener('abort', this.#end);
-  }
-
-  get state(): 'waits' | 'over' {
-    return this.#state;
-  }
-
-  get news(): Promise<void> {
-    return this.#news.promise;
-  }
-
-  /** What is told from now on is not known to the look that begins. */
-  begin(): void {
-    this.wasWoken = false;
-    if (this.#state === 'waits') this.#news = Promise.withResolvers<void>();
-  }
-
-  wake(): void {
-    this.wasWoken = true;
-    this.#news.resolve();
-  }
-
-  end(): void {
-    this.#state = 'over';
-    clearTimeout(this.#timer);
-    this.#signal.removeEventListener('abort', this.#end);
-    this.#news.resolve();
-  }
 }

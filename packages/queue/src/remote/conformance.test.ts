@@ -85,6 +85,36 @@ describe.for(['PostgreSQL', 'HTTP'] as const)('tasks from %s', (by) => {
     expect(await queue.cancel(id)).toBe(false);
   });
 
+  test.for(['free', 'busy'] as const)(
+    'are aborted at once when they are cancelled, long before the next heartbeat, with the other slots %s',
+    async (others) => {
+      const { queue, central, gone } = await setup(by, 60);
+      const aborted: number[] = [];
+      const running = new Set<number>();
+      queue.work(
+        kinds.note,
+        async ({ n }, { signal }) => {
+          running.add(n);
+          await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+          aborted.push(n);
+        },
+        { concurrency: others === 'free' ? 4 : 2 },
+      );
+      await queue.start();
+      const ids: string[] = [];
+      for (const n of [0, 1]) ids.push(await queue.enqueue(kinds.note, { n }));
+      await waitFor(() => running.size === 2, { what: 'both tasks to run' });
+      const begin = performance.now();
+      for (const [n, id] of ids.entries()) {
+        expect(await central.cancel(id)).toBe(true);
+        await waitFor(() => aborted.length === n + 1, { what: `task ${n} to be aborted`, seconds: 5 });
+      }
+      expect(aborted).toEqual([0, 1]);
+      await gone();
+      expect(performance.now() - begin).toBeLessThan(2_000); // a beat comes every 20 s
+    },
+  );
+
   test('go to the fallback lane when memory runs out, and stay there', async () => {
     const { queue, gone, central } = await setup(by);
     const lanes: string[] = [];

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { describeError } from '../connection-errors.ts';
 import type { Settled } from '../finisher.ts';
 import { type ApiClient, ApiRefused } from './api-client.ts';
-import type { RemoteEnd } from './broker.ts';
+import type { RemoteEnd } from './remote-ends.ts';
 import * as schemas from './schemas.ts';
 
 type End = Omit<RemoteEnd, 'certainty'>;

@@ -35,21 +35,21 @@ async function register({ api, response }: Call): Promise<void> {
 async function claim(call: Call): Promise<void> {
   const { api, request, response } = call;
   const worker = await workerOf(call);
-  const { wanted, waitSeconds, known } = await readJson(request, schemas.claimBody);
+  const { wanted, ...options } = await readJson(request, schemas.claimBody);
   const full = wanted.map(({ kind: name, lane, limit, lastChance }) => {
     const { keyConcurrency, rate, keyRate } = api.kind(name);
     return { kind: name, lane, limit, lastChance, keyConcurrency, rate, keyRate };
   });
   const left = new AbortController();
   response.on('close', () => left.abort());
-  const tasks = await api.broker.claim(worker, full, { waitSeconds, known, signal: left.signal });
-  answerJson(response, { tasks, slotNews: api.broker.slotNews });
+  const { tasks, cancelled } = await api.broker.claim(worker, full, { ...options, signal: left.signal });
+  answerJson(response, { tasks, cancelled, slotNews: api.broker.slotNews });
 }
 
 async function beat(call: Call): Promise<void> {
   const worker = await workerOf(call);
-  const { running } = await readJson(call.request, schemas.beatBody);
-  answerJson(call.response, await call.api.broker.beat(worker, running));
+  const { running, lanes } = await readJson(call.request, schemas.beatBody);
+  answerJson(call.response, await call.api.broker.beat(worker, running, lanes));
 }
 
 async function settle(call: Call): Promise<void> {

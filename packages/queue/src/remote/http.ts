@@ -36,8 +36,9 @@ const routes: Route[] = [
 export function tasksApi(
   options: TasksApiOptions,
 ): (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void> {
-  const { scope, kindOf, kinds, objects } = options;
+  const { scope, kindOf, kinds } = options;
   if (scope !== '' && !scope.endsWith('/')) throw new Error(`the scope '${scope}' of the tasks API has to end with /`);
+  const objects = options.objects === null ? null : options.queue.own(options.objects);
   const api: Api = {
     ...options,
     broker: options.queue.broker(),

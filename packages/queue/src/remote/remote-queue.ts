@@ -10,6 +10,7 @@ import type { LaneSlots } from './lane-slots.ts';
 import { type FileStore, remoteFiles } from './remote-files.ts';
 import { RemoteSource } from './remote-source.ts';
 import * as schemas from './schemas.ts';
+import { SlotShare } from './slot-share.ts';
 
 const PATIENCE = 30;
 /** Tasks of one request. */
@@ -18,7 +19,10 @@ const CHUNK = 1_000;
 export interface RemoteQueueOptions extends ApiAddress {
   /** Called for everything an operator may want to know. */
   onEvent?: (event: QueueEvent) => void;
-  /** How many tasks are to run at once was decided: told at each heartbeat. */
+  /**
+   * How many tasks of each lane are to run at once here: told at each heartbeat, and when it changes. With this the worker takes part in the slots
+   * that were decided for its lanes: several share them, and none of them may run more than it is told. Call `resize` at once.
+   */
   onSlots?: (slots: LaneSlots[]) => void;
 }
 
@@ -36,17 +40,20 @@ export class RemoteQueue {
   readonly files: FileStore;
   readonly #client: ApiClient;
   readonly #consumer: Consumer;
+  readonly #slots: SlotShare;
 
   /** @throws {Error} for a URL that is none. */
   constructor(options: RemoteQueueOptions) {
-    const { onEvent: emit = () => undefined, onSlots = () => undefined } = options;
+    const { onEvent: emit = () => undefined } = options;
     this.#client = new ApiClient(options);
-    const source = new RemoteSource({ client: this.#client, emit, onSlots });
+    this.#slots = new SlotShare(options.onSlots ?? null);
+    const source = new RemoteSource({ client: this.#client, emit, slots: this.#slots });
     this.files = remoteFiles(this.#client, () => source.workerId);
     this.#consumer = new Consumer({
       source,
       payloads: this.files,
       emit,
+      onBegun: (kind, lane) => this.#slots.begun(kind, lane), // until it is settled
       onSettled: (settlement) => emit(eventOf(settlement)),
       isPassing: (error) => error instanceof ApiUnreachable,
     });
@@ -64,6 +71,7 @@ export class RemoteQueue {
 
   /** As {@link Queue.work}. How often a task is tried again says this kind; keys, rates and how long results are kept, the server's. */
   work<P>(kind: TaskKind<P>, handler: Handler<P>, options: WorkOptions = {}): void {
+    this.#slots.serve(kind.name, options.lane ?? 'normal', options.concurrency ?? 4);
     this.#consumer.work(kind, handler, options);
   }
 

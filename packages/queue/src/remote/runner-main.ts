@@ -47,7 +47,10 @@ const settings = z.strictObject({
   process: z.enum(['per-task', 'kept']).default('per-task'),
   limits: z.strictObject({ normal: limits, fallback: limits }),
   slots: z.strictObject({ normal: slots, fallback: slots }),
-  /** `given`: as many as `slots` says. `decided`: as the server says at each heartbeat, from the first one on. */
+  /**
+   * `given`: as many as `slots` says. `decided`: as the server says, from the first heartbeat on; several runners of one kind share what was
+   * decided for it.
+   */
   follow: z.enum(['given', 'decided']).default('given'),
   /** Folder for the folders of attempts. Default: one in TMPDIR. */
   folder: z.string().min(1).default(join(tmpdir(), 'slipway-attempts')),
@@ -70,7 +73,7 @@ async function main(): Promise<void> {
   const { queue, files, close } = await connect(given, (all) => {
     const own = all.filter(({ kind }) => kind === given.kind);
     const changed = own.filter((one) => decided[one.lane] !== one.slots);
-    if (given.follow === 'given' || changed.length === 0) return;
+    if (changed.length === 0) return;
     for (const one of changed) decided[one.lane] = one.slots;
     worker?.setSlots({ ...decided });
   });
@@ -139,14 +142,14 @@ async function connect(
 ): Promise<{ queue: CommandSource; files: FileStore | null; close: () => Promise<void> }> {
   const { SLIPWAY_URL: url, SLIPWAY_TOKEN: token = '', DATABASE_URL: database, SLIPWAY_OBJECTS: objects } = process.env;
   if (url !== undefined) {
-    const queue = new RemoteQueue({ url, token, onEvent: report, onSlots });
+    const queue = new RemoteQueue({ url, token, onEvent: report, ...(given.follow === 'decided' && { onSlots }) });
     return { queue, files: queue.files, close: async () => undefined };
   }
   if (database === undefined) throw new Error('Neither SLIPWAY_URL nor DATABASE_URL is set: where are the tasks?');
   if (given.follow === 'decided') throw new Error("'follow: decided' needs SLIPWAY_URL: the server tells the slots.");
   const store = objects === undefined ? null : openStore(objects);
   const queue = await openQueue(database, { onEvent: report, ...(store !== null && { objects: store }) });
-  return { queue, files: store, close: async () => undefined };
+  return { queue, files: store && queue.own(store), close: async () => undefined };
 }
 
 /** What an operator wants to see between the lines of the commands. */

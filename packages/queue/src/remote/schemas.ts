@@ -54,10 +54,16 @@ export const claimBody = z.object({
   waitSeconds: z.number().min(0).max(60),
   /** Ids of all tasks that the worker holds, after the answer to a claim got lost. */
   known: z.array(id).max(10_000).nullable(),
+  /** Ids of tasks that the worker runs: it is answered when one of them is cancelled. */
+  running: z.array(id).max(10_000).default([]),
+  /** As it was told last: with news since then it is answered at once. */
+  slotNews: z.number().default(0),
 });
 export const claimed = z.object({
   /** Another number than in the answer before: slots were decided anew, a heartbeat tells how many. */
   slotNews: z.number().default(0),
+  /** Those of the running tasks that were cancelled. */
+  cancelled: z.array(id).default([]),
   tasks: z.array(
     z.object({
       id,
@@ -85,11 +91,19 @@ export const claimed = z.object({
   ),
 });
 
-export const beatBody = z.object({ running: z.array(id).max(10_000) });
+export const beatBody = z.object({
+  running: z.array(id).max(10_000),
+  /** Lanes whose numbers of slots the worker follows, with what it holds of each. */
+  lanes: z
+    .array(z.object({ kind: z.string(), lane, holds: count }))
+    .max(100)
+    .default([]),
+});
 export const beaten = z.object({
   lease: z.enum(['held', 'lost']),
   cancelled: z.array(id),
   slots: z.array(z.object({ kind: z.string(), lane, slots: count })),
+  slotNews: z.number().default(0),
 });
 
 const error = z.string().max(20_000);

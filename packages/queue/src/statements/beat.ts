@@ -1,4 +1,5 @@
 import type { HostProof } from '../host.ts';
+import { noteForgotten } from './gone-worker.ts';
 import { type Database, type Names } from './names.ts';
 
 /** Enters a worker's row: from now on tasks can be leased to it. */
@@ -34,10 +35,14 @@ export async function markGone(db: Database, names: Names, workerIds: string[]):
  */
 export async function forgetWorkers(db: Database, names: Names, ended: string | null = null): Promise<void> {
   await db.query(
-    `delete from ${names.worker} as worker
-     where gone_at is not null and (gone_at < clock_timestamp() - lease_seconds * interval '1 second' or id = $1)
-     and not exists (select from ${names.task} as task where task.worker_id = worker.id and task.state = 'running')
-     and not exists (select from ${names.bundle} as bundle where bundle.worker_id = worker.id)`,
+    `with forgotten as (
+       delete from ${names.worker} as worker
+       where gone_at is not null and (gone_at < clock_timestamp() - lease_seconds * interval '1 second' or id = $1)
+       and not exists (select from ${names.task} as task where task.worker_id = worker.id and task.state = 'running')
+       and not exists (select from ${names.bundle} as bundle where bundle.worker_id = worker.id)
+       returning id, host
+     )
+     ${noteForgotten(names, 'forgotten')}`,
     [ended],
   );
 }

@@ -1,3 +1,4 @@
+import { pruneGone } from './gone-worker.ts';
 import type { Database, Names } from './names.ts';
 import { pruneUsage } from './usage.ts';
 
@@ -23,5 +24,6 @@ export async function housekeep(db: Database, names: Names): Promise<void> {
        select name from ${names.rate} where tat < clock_timestamp() - interval '1 minute' limit 5000 for update skip locked
      )`,
   );
+  await pruneGone(db, names);
   await pruneUsage(db, names);
 }

@@ -10,6 +10,8 @@ export interface Names {
   dead: string;
   done: string;
   worker: string;
+  goneWorker: string;
+  identity: string;
   batch: string;
   batchResult: string;
   cron: string;
@@ -17,12 +19,14 @@ export interface Names {
   tally: string;
   usage: string;
   lane: string;
+  laneShare: string;
   bundle: string;
   /** Functions. */
   claimSingly: string;
   claimBundle: string;
   finishBundled: string;
   cancelBundled: string;
+  shareLane: string;
   /** Sequence of ids and places in line. */
   position: string;
   channel: string;
@@ -39,6 +43,8 @@ export function namesIn(schema: string): Names {
     dead: `"${schema}".dead_task`,
     done: `"${schema}".done_task`,
     worker: `"${schema}".worker`,
+    goneWorker: `"${schema}".gone_worker`,
+    identity: `"${schema}".identity`,
     batch: `"${schema}".batch`,
     batchResult: `"${schema}".batch_result`,
     cron: `"${schema}".cron`,
@@ -46,11 +52,13 @@ export function namesIn(schema: string): Names {
     tally: `"${schema}".tally`,
     usage: `"${schema}".attempt_usage`,
     lane: `"${schema}".lane`,
+    laneShare: `"${schema}".lane_share`,
     bundle: `"${schema}".bundle`,
     claimSingly: `"${schema}".claim_singly`,
     claimBundle: `"${schema}".claim_bundle`,
     finishBundled: `"${schema}".finish_bundled`,
     cancelBundled: `"${schema}".cancel_bundled`,
+    shareLane: `"${schema}".share_lane`,
     position: `'"${schema}".task_id_seq'`,
     channel: `${schema}_task`,
   };

@@ -1,5 +1,6 @@
 import { endInBatch } from './batch.ts';
 import { buriedColumns } from './bury.ts';
+import { noteTaken } from './gone-worker.ts';
 import { type Lane, laneOf } from './lane.ts';
 import { type Database, type Names } from './names.ts';
 import { extendedHistory, restoredName } from './release.ts';
@@ -28,13 +29,13 @@ export async function rescueTasks(db: Database, names: Names, name: 'restore' | 
   const last = 'task.losses + task.crashes + 1 >= task.losses_allowed';
   const { rows } = await db.query(
     `with lost as materialized (
-       select task.id, jsonb_build_object(
+       select task.id, task.lease, task.worker_id, worker.host, jsonb_build_object(
          'attempt', attempts, 'lane', task.lane, 'at', to_json(clock_timestamp()), 'cause', 'lost', 'message', $2::text) as entry
        from ${names.worker} as worker join ${names.task} as task on task.worker_id = worker.id and task.state = 'running'
        where worker.gone_at is not null
        limit ${BATCH}
        for update of task skip locked
-     ), gone as (
+     ), ${noteTaken(names, 'lost')}, gone as (
        delete from ${names.task} as task using lost
        where task.id = lost.id and (task.cancelled or ${last})
        returning task.*, lost.entry
@@ -45,7 +46,7 @@ export async function rescueTasks(db: Database, names: Names, name: 'restore' | 
        returning id, kind, lane
      ), returned as (
        update ${names.task} as task set
-         state = 'ready', worker_id = null, key_slot = null, lease = lease + 1, losses = losses + 1,
+         state = 'ready', worker_id = null, key_slot = null, lease = task.lease + 1, losses = losses + 1,
          waits_as = ${restoredName(names, '$1::boolean')},
          history = ${extendedHistory('lost.entry')}
        from lost where task.id = lost.id and not task.cancelled and not (${last})

@@ -69,9 +69,20 @@ function taskView({ id, ...row }: Record<string, unknown>): TaskView {
   return { ...row, id: String(id) } as unknown as TaskView;
 }
 
-/** A running task, for the worker that it is leased to. */
-export interface HeldTask extends Claimed {
-  cancelled: 'yes' | 'no';
+/** Those of these tasks that this worker runs, and that were cancelled. */
+export async function readCancelled(
+  db: Database,
+  names: Names,
+  worker: { id: string; scope: string },
+  ids: readonly string[],
+): Promise<string[]> {
+  if (ids.length === 0) return [];
+  const { rows } = await db.query(
+    `select id::text from ${names.task} as task
+     where id = any($1::bigint[]) and state = 'running' and worker_id = $2 and starts_with(kind, $3) and cancelled`,
+    [ids, worker.id, worker.scope],
+  );
+  return rows.map((row) => String(row['id']));
 }
 
 /** Those of these tasks that this worker holds, of the kinds that begin with `scope`. */
@@ -80,23 +91,13 @@ export async function readHeld(
   names: Names,
   worker: { id: string; scope: string },
   ids: readonly string[],
-): Promise<HeldTask[]> {
+): Promise<Claimed[]> {
   const { rows } = await db.query(
-    `select ${claimedColumns}, task.cancelled from ${names.task} as task
+    `select ${claimedColumns} from ${names.task} as task
      where id = any($1::bigint[]) and state = 'running' and worker_id = $2 and starts_with(kind, $3)`,
     [ids, worker.id, worker.scope],
   );
-  const cancelled = new Set(rows.filter((row) => row['cancelled'] === true).map((row) => String(row['id'])));
-  return claimedFrom(rows).map((task) => ({ ...task, cancelled: cancelled.has(task.id) ? 'yes' : 'no' }));
-}
-
-/** Those of these tasks that there still are, waiting, running or dead, whoever has them. */
-export async function stillThere(db: Database, names: Names, ids: readonly string[]): Promise<Set<string>> {
-  const { rows } = await db.query(
-    `select id::text from ${names.task} where id = any($1::bigint[]) union all select id::text from ${names.dead} where id = any($1::bigint[])`,
-    [ids],
-  );
-  return new Set(rows.map((row) => String(row['id'])));
+  return claimedFrom(rows);
 }
 
 /** Whether a task that this worker runs has its payload in the object store under this key. */
