@@ -11,6 +11,7 @@ import { type CostModel, DEFAULT_COST_MODEL, expectedCost, runSeconds } from './
 import { decideSizes } from './decide-sizes.ts';
 import type { NotYet, SizeProposal } from './proposal.ts';
 import { proposeSizes, type SizingOptions } from './propose-sizes.ts';
+import { randomFrom } from './workflows-under-test.ts';
 
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
@@ -23,17 +24,6 @@ const PLAIN: CostModel = {
   oomAt: 1,
 };
 const PLAIN_OPTIONS: SizingOptions = { ...PLAIN, margin: 1, cpus: [1] };
-
-/** Seeded random numbers in [0, 1) (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 let nextTask = 0;
 
