@@ -188,6 +188,21 @@ test('stops in time when nothing answers any more, whatever is under way', async
   expect((await direct.counts())['note']?.running).toBeGreaterThanOrEqual(2);
 }, 90_000);
 
+test('stops in time with nothing to do but counts that can not be written', async () => {
+  const { proxy } = await proxied();
+  const pool = connectPool(proxy.url);
+  onTestFinished(() => pool.end());
+  const queue = new Queue({ pool, leaseSeconds: 60 });
+  onTestFinished(() => proxy.refuse()); // else the pool could not end
+  await queue.start();
+  await queue.enqueue(note, { n: 1 });
+  proxy.swallow('all');
+  const begin = performance.now();
+  await queue.stop();
+  // 2 s for counts, 5 for the lease, 2 for hanging up.
+  expect(performance.now() - begin).toBeLessThan(15_000);
+});
+
 test('the ends that could not be written before a stop ended are not tried again', async () => {
   const { queue, proxy } = await cutOffAtWork(3);
   await queue.stop({ graceSeconds: 0.5 });
