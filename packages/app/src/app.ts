@@ -129,8 +129,16 @@ export interface Environment {
   ttl: number | null;
   /** Seconds without a request until it sleeps; null: never. */
   sleep: number | null;
+  /** The largest size that an attempt of a worker may have here, whatever a release declares or measurements ask for. */
+  ceiling: Ceiling;
   /** Name of the engine. */
   engine: string;
+}
+
+/** Cores and bytes; null: only the machine is a limit. */
+export interface Ceiling {
+  cpu: number | null;
+  memory: number | null;
 }
 
 /** One mistake at one place of one file. `line` and `column` count from 1. */

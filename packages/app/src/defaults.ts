@@ -128,6 +128,7 @@ function environmentOf(environment: FileOf<'environments'>): Environment {
     hosts: typeof host === 'string' ? [host] : host,
     ttl: environment.ttl === undefined ? (previews ? PREVIEW_TTL_SECONDS : null) : environment.ttl,
     sleep: environment.sleep === undefined ? (previews ? PREVIEW_SLEEP_SECONDS : null) : environment.sleep,
+    ceiling: { cpu: environment.ceiling?.cpu ?? null, memory: environment.ceiling?.memory ?? null },
     engine: environment.engine ?? ENGINE,
   };
 }

@@ -1,4 +1,17 @@
-export type { App, Check, Database, Environment, Job, Lane, Problem, Replicas, Service, Size, Worker } from './app.ts';
+export type {
+  App,
+  Ceiling,
+  Check,
+  Database,
+  Environment,
+  Job,
+  Lane,
+  Problem,
+  Replicas,
+  Service,
+  Size,
+  Worker,
+} from './app.ts';
 export { configPaths, parseConfig, resolveConfig } from './config.ts';
 export { messageOf, SlipwayError } from './errors.ts';
 export type { ErrorKind } from './errors.ts';

@@ -105,6 +105,17 @@ describe('defaults', () => {
     );
     expect(parsed.environments).toEqual({ preview: environment({ source: 'pull-requests' }) });
   });
+
+  test('a ceiling names what it limits; the rest is limited by the machine', () => {
+    const { environments } = app(
+      `${WEB}environments:\n  a: { branch: main, ceiling: { memory: 512Mi } }\n  b: { branch: b, ceiling: { cpu: 500m, memory: 2Gi } }\n  c: { branch: c, ceiling: }`,
+    );
+    expect(Object.values(environments).map(({ ceiling }) => ceiling)).toEqual([
+      { cpu: null, memory: 2 ** 29 },
+      { cpu: 0.5, memory: 2 ** 31 },
+      { cpu: null, memory: null },
+    ]);
+  });
 });
 
 function environment(over: object): object {
@@ -119,6 +130,7 @@ function environment(over: object): object {
     hosts: [],
     ttl: null,
     sleep: null,
+    ceiling: { cpu: null, memory: null },
     engine: 'machine',
     ...over,
   };
@@ -237,6 +249,10 @@ describe('mistakes', () => {
     ],
     ['environments: { a: { pull-requests: true, host: x.y } }', '4:43', 'leave it out'],
     ['environments: { a: { branch: main, ttl: 3h } }', '4:36', 'leave it out'],
+    ['environments: { a: { branch: main, ceiling: 2Gi } }', '4:45', 'expected a mapping with "cpu", "memory"'],
+    ['environments: { a: { branch: main, ceiling: { memory: 2 } } }', '4:55', 'a size such as 256Mi'],
+    ['environments: { a: { branch: main, ceiling: { cpu: 0 } } }', '4:52', 'cores such as 0.25'],
+    ['environments: { a: { branch: main, ceiling: { memroy: 2Gi } } }', '4:47', 'did you mean "memory"'],
     ['environments: { a: { branch: main, approve: yes } }', '4:45', 'did you mean true'],
   ])('%s', (added, position, message) => {
     const found = problems(added.startsWith('app:') ? added : WEB + added);

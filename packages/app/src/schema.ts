@@ -354,6 +354,16 @@ const environmentSchema = z
     sleep: secondsOrNever(
       'Stopped after this time without a request, woken by the next one; or never. Default 30m for pull requests, else never.',
     ).optional(),
+    ceiling: z
+      .strictObject({
+        cpu: cores('CPU cores, 0.5 or 500m. Default: what the machine has.'),
+        memory: bytes('Memory, 512Mi or 2Gi. Default: what the machine has.'),
+      })
+      .meta({
+        description: 'Workers: the largest size that an attempt may have here, in either lane. Default: no such limit.',
+      })
+      .nullable()
+      .optional(),
     engine: nameText(
       'Engine that runs it: machine, kubernetes, or the name of one of your own. Default machine.',
       LABEL,

@@ -1,9 +1,12 @@
 import { waitFor } from '@slipway/testing';
+import type { Pool } from 'pg';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
+import { CronClock, type CronClockOptions } from './cron-clock.ts';
 import { taskKind } from './index.ts';
 import { queuesUnderTest, workerProcesses } from './queue-under-test.ts';
 import { nextTime } from './schedule.ts';
+import { namesIn } from './statements/names.ts';
 import { record } from './worker-under-test.ts';
 
 const note = taskKind({ name: 'note', payload: z.object({ text: z.string() }), retries: 0 });
@@ -29,6 +32,65 @@ test('several queues add one task at each tick', async () => {
     expect(Math.abs(time - (at[0] ?? 0) - index * 1_000)).toBeLessThan(900);
   }
   expect(events.filter(({ event }) => event === 'failed')).toEqual([]);
+});
+
+/** A clock over a pool. `beforeTaking` runs when it has seen a tick that is due, and has not yet taken it. */
+function clockOn(pool: Pool, added: string[], beforeTaking: () => Promise<void> = async () => undefined): CronClock {
+  const db: CronClockOptions['db'] = {
+    query: (text, values) => pool.query<Record<string, unknown>>(text, values),
+    transaction: async (work) => {
+      await beforeTaking();
+      const client = await pool.connect();
+      try {
+        await client.query('begin');
+        const value = await work({ query: (text, values) => client.query<Record<string, unknown>>(text, values) });
+        await client.query('commit');
+        return value;
+      } finally {
+        await client.query('rollback'); // nothing, after a commit
+        client.release();
+      }
+    },
+  };
+  return new CronClock({ db, names: namesIn('slipway_queue'), onAdded: (kind) => added.push(kind) });
+}
+
+async function dueTick() {
+  const { queue, pool } = await queuesUnderTest();
+  await queue.cron({ name: 'nightly', schedule: '0 3 * * *', kind: note, payload: { text: 'x' } });
+  await pool.query(`update slipway_queue.cron set next_at = now() - interval '1 minute'`);
+  const tasks = async () => (await pool.query('select from slipway_queue.task')).rowCount;
+  return { pool, tasks };
+}
+
+test('of schedulers that have all seen the same tick due, one takes it', async () => {
+  const { pool, tasks } = await dueTick();
+  const added: string[] = [];
+  const schedulers = 4;
+  const all = Promise.withResolvers<void>();
+  let seen = 0;
+  const together = async (): Promise<void> => {
+    seen += 1;
+    if (seen === schedulers) all.resolve();
+    await all.promise;
+  };
+  await Promise.all(Array.from({ length: schedulers }, () => clockOn(pool, added, together).tick()));
+  expect(seen).toBe(schedulers);
+  expect(added).toEqual(['note']);
+  expect(await tasks()).toBe(1);
+});
+
+test('a tick whose task could not be added is still to come', async () => {
+  const { pool, tasks } = await dueTick();
+  await pool.query(`
+    create function refuse() returns trigger language plpgsql as $$ begin raise 'not now'; end $$;
+    create trigger refuse before insert on slipway_queue.task for each statement execute function refuse()`);
+  const added: string[] = [];
+  await expect(clockOn(pool, added).tick()).rejects.toThrow('not now');
+  await pool.query('drop trigger refuse on slipway_queue.task');
+  await clockOn(pool, added).tick();
+  expect(added).toEqual(['note']);
+  expect(await tasks()).toBe(1);
 });
 
 test('of ticks that nobody was there for, one is made up for; a changed schedule takes effect, an unchanged one keeps its next tick', async () => {

@@ -82,27 +82,33 @@ test('a task whose claim was carried out and whose answer got lost goes back, th
   expect(of('rescued')).toEqual([]);
 });
 
-test('connections that swallow everything are noticed, and what ended meanwhile is written', async () => {
-  const { direct, proxy, idle } = await proxied();
-  const { queue, of } = await queueOn(proxy.url, 3);
-  const finish = Promise.withResolvers<void>();
-  const seen: number[] = [];
-  queue.work(note, async ({ n }) => {
-    seen.push(n);
-    if (n < 3) await finish.promise;
-  });
-  await queue.start();
-  for (const n of numbers(3)) await direct.enqueue(note, { n });
-  await direct.enqueue(note, { n: 3 }); // opens the writing connection
-  await waitFor(() => of('done').length === 1, { what: 'a task to be done' });
-  proxy.swallow();
-  finish.resolve();
-  await waitFor(() => of('disconnected').length > 0, { what: 'the queue to notice', seconds: 6 });
-  await direct.enqueue(note, { n: 4 });
-  await idle();
-  expect(seen.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4]);
-  expect(of('done')).toHaveLength(5);
-});
+test.for(['open', 'all'] as const)(
+  'connections that swallow everything (%s) are noticed, and what ended meanwhile is written',
+  async (which) => {
+    const { direct, proxy, idle } = await proxied();
+    const { queue, of } = await queueOn(proxy.url, 3);
+    const finish = Promise.withResolvers<void>();
+    const seen: number[] = [];
+    queue.work(note, async ({ n }) => {
+      seen.push(n);
+      if (n < 3) await finish.promise;
+    });
+    await queue.start();
+    for (const n of numbers(3)) await direct.enqueue(note, { n });
+    await direct.enqueue(note, { n: 3 }); // opens the writing connection
+    await waitFor(() => of('done').length === 1, { what: 'a task to be done' });
+    proxy.swallow(which);
+    finish.resolve();
+    await waitFor(() => of('disconnected').length > 0, { what: 'the queue to notice', seconds: 6 });
+    // New ones hang as well, and have to be given up like the old ones.
+    if (which === 'all') await waitFor(() => of('disconnected').length > 1, { what: 'a connect to be given up' });
+    proxy.pass();
+    await direct.enqueue(note, { n: 4 });
+    await idle();
+    expect(seen.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4]);
+    expect(of('done')).toHaveLength(5);
+  },
+);
 
 test.for(['ends before', 'ends after'] as const)(
   'a process that is cut off for longer than its lease: another one does its task; its own attempt %s that, and is late',
@@ -135,27 +141,74 @@ test.for(['ends before', 'ends after'] as const)(
   },
 );
 
-test('stops in time when nothing answers any more, with an attempt that runs and counts that are not written', async () => {
+/** A started queue, two attempts that never end, and tasks that it claimed in advance, beside counts that are not written. Then nothing answers. */
+async function cutOffAtWork(leaseSeconds: number) {
   const { direct, proxy } = await proxied();
   const pool = connectPool(proxy.url);
   onTestFinished(() => pool.end());
-  const queue = new Queue({ pool, leaseSeconds: 3 });
+  const queue = new Queue({ pool, leaseSeconds });
   onTestFinished(() => proxy.refuse()); // else the pool could not end
-  let runs = 0;
-  queue.work(note, async () => {
+  const short = 300;
+  let [ended, runs] = [0, 0];
+  const work = async ({ n }: { n: number }): Promise<void> => {
+    if (n < short) return void (ended += 1);
     runs += 1;
     await new Promise(() => undefined);
-  });
+  };
+  queue.work(note, work, { concurrency: 2 });
   await queue.start();
-  await queue.enqueue(note, { n: 1 });
-  await waitFor(() => runs === 1, { what: 'the task to run' });
+  // So short that the next ones are claimed in advance.
+  const add = (from: number, to: number) =>
+    direct.enqueueMany(
+      note,
+      numbers(to - from).map((n) => ({ payload: { n: from + n } })),
+    );
+  await add(0, short);
+  await waitFor(() => ended === short, { what: 'short tasks to end', seconds: 20 });
+  await add(short, short + 40);
+  await waitFor(
+    async () => {
+      const { running = 0, ready = 0 } = (await direct.counts())['note'] ?? {};
+      return runs === 2 && running > 2 && running + ready === 40;
+    },
+    { what: 'two attempts that run, tasks that are claimed in advance, and no end to be written', seconds: 20 },
+  );
   proxy.swallow('all');
+  return { queue, direct, proxy };
+}
+
+test('stops in time when nothing answers any more, whatever is under way', async () => {
+  // Its statements have 30 s; what a stop may take is far less, and does not hang on them.
+  const { queue, direct } = await cutOffAtWork(60);
   const begin = performance.now();
   await queue.stop({ graceSeconds: 0.5 });
+  // 5 s each for what has not begun, what runs and the lease, 2 s each for counts and hanging up, and the grace.
+  expect(performance.now() - begin).toBeLessThan(25_000);
+  // The others find them when the lease has run out.
+  expect((await direct.counts())['note']?.running).toBeGreaterThanOrEqual(2);
+}, 90_000);
+
+test('stops in time with nothing to do but counts that can not be written', async () => {
+  const { proxy } = await proxied();
+  const pool = connectPool(proxy.url);
+  onTestFinished(() => pool.end());
+  const queue = new Queue({ pool, leaseSeconds: 60 });
+  onTestFinished(() => proxy.refuse()); // else the pool could not end
+  await queue.start();
+  await queue.enqueue(note, { n: 1 });
+  proxy.swallow('all');
+  const begin = performance.now();
+  await queue.stop();
+  // 2 s for counts, 5 for the lease, 2 for hanging up.
   expect(performance.now() - begin).toBeLessThan(15_000);
-  // The others find it when the lease has run out.
-  expect((await direct.counts())['note']?.running).toBe(1);
 });
+
+test('the ends that could not be written before a stop ended are not tried again', async () => {
+  const { queue, proxy } = await cutOffAtWork(3);
+  await queue.stop({ graceSeconds: 0.5 });
+  // Longer than a try and the longest pause after it; an end that is tried on and on never leaves such a gap.
+  await waitUntilStill(() => proxy.connections, { what: 'new connections', milliseconds: 5_000, seconds: 30 });
+}, 90_000);
 
 test('while PostgreSQL is away, short tasks that ended are held up to a bound, and all are written when it is back', async () => {
   const { direct, proxy, idle } = await proxied();

@@ -11,6 +11,8 @@ export class PostgresProxy {
   #answersUntilCut = Infinity;
   #everyAnswers = Infinity;
   cuts = 0;
+  /** Connections that were asked for, whatever became of them. */
+  connections = 0;
 
   private constructor(server: net.Server, url: string) {
     this.#server = server;
@@ -60,6 +62,7 @@ export class PostgresProxy {
   }
 
   #connected(client: Socket, target: URL): void {
+    this.connections += 1;
     if (this.#newOnes === 'refused') {
       client.destroy();
       return;

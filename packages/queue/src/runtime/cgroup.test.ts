@@ -7,7 +7,7 @@ import { temporaryFolder, waitFor } from '@slipway/testing';
 import { expect, onTestFinished, test } from 'vitest';
 import { isRunning, readStat } from '../processes/index.ts';
 import { endOfCommand } from './attempt-end.ts';
-import { AttemptCgroups, Cgroup, prepareCgroups } from './cgroup.ts';
+import { AttemptCgroups, Cgroup, prepareCgroups, removeEmptyCgroups } from './cgroup.ts';
 import { limits, runnerUnderTest } from './runner-under-test.ts';
 
 /** A cgroup of version 2 that this user may make groups in; null where there is none. */
@@ -73,6 +73,47 @@ test.skipIf(hierarchy === null)('attempts run in groups of their own, which are 
   expect(left.filter((entry) => entry.isDirectory())).toEqual([]);
 });
 
+test.skipIf(hierarchy === null)('groups that an attempt made for itself go with it', async () => {
+  const cgroups = await realCgroups();
+  const group = cgroups.make('one', limits);
+  const inner = new Cgroup(path.join(group.path, 'inner'));
+  await mkdir(path.join(inner.path, 'empty'), { recursive: true });
+  const child = spawn('sleep', ['300'], { stdio: 'ignore' });
+  await once(child, 'spawn');
+  inner.add(child.pid ?? 0);
+  expect(group.isPopulated).toBe(true);
+  await group.remove();
+  expect(existsSync(group.path)).toBe(false);
+  expect(child.signalCode ?? (await once(child, 'exit'))[1]).toBe('SIGKILL');
+});
+
+test.skipIf(hierarchy === null)(
+  'folders of supervisors that are gone are removed, those of others that live are kept',
+  async () => {
+    const base = (await realCgroups()).folder;
+    const gone = spawn('true');
+    await once(gone, 'exit');
+    const folders = [
+      `slipway-attempts-${process.pid}`,
+      `slipway-attempts-${process.ppid}`,
+      `slipway-attempts-${gone.pid}`,
+    ];
+    for (const folder of folders) {
+      await mkdir(path.join(base, folder));
+      onTestFinished(() => rmdir(path.join(base, folder)).catch(() => undefined));
+    }
+    removeEmptyCgroups(new AttemptCgroups(path.join(base, folders[0] ?? '')));
+    expect(folders.map((folder) => existsSync(path.join(base, folder)))).toEqual([true, true, false]);
+  },
+);
+
+test.skipIf(hierarchy === null)(
+  'the kernel gives a group a type, by which it is told from the root of the machine',
+  async () => {
+    expect(await readFile(path.join((await realCgroups()).folder, 'cgroup.type'), 'utf8')).toBe('domain\n');
+  },
+);
+
 test('the limits are written as the kernel wants them', async () => {
   const folder = await temporaryFolder();
   await writeFile(path.join(folder, 'cgroup.subtree_control'), 'cpu memory\n');
@@ -104,17 +145,31 @@ test("a group's files are read as the kernel writes them", async () => {
     lastLines: [],
   } as const;
   expect(endOfCommand(killed, limits, 60)).toMatchObject({ kind: 'oom', proof: 'cgroup' });
+  // Chosen by the OOM killer of a machine that was full, below its own limit.
+  await writeFile(path.join(folder, 'memory.events'), 'low 0\nhigh 0\nmax 0\noom 0\noom_kill 1\noom_group_kill 1\n');
+  expect(group.oomKills).toBe(0);
 });
 
 test('a group is prepared for attempts when it is ours: processes moved aside, controllers handed down', async () => {
   const base = await temporaryFolder();
   await writeFile(path.join(base, 'cgroup.controllers'), 'cpuset cpu io memory pids\n');
   await writeFile(path.join(base, 'cgroup.procs'), `${process.pid}\n`);
+  await writeFile(path.join(base, 'cgroup.type'), 'domain\n');
   const cgroups = prepareCgroups(base, false);
   expect(cgroups?.folder).toBe(path.join(base, `slipway-attempts-${process.pid}`));
   expect(await readFile(path.join(base, 'slipway-supervisor', 'cgroup.procs'), 'utf8')).toBe(`${process.pid}`);
   expect(await readFile(path.join(base, 'cgroup.subtree_control'), 'utf8')).toBe('+memory +cpu');
   expect(await readFile(path.join(cgroups?.folder ?? '', 'cgroup.subtree_control'), 'utf8')).toBe('+memory +cpu');
+});
+
+test('at the root of the machine nobody is moved: it may hold processes, and not only ours', async () => {
+  const base = await temporaryFolder();
+  await writeFile(path.join(base, 'cgroup.controllers'), 'cpu memory\n');
+  await writeFile(path.join(base, 'cgroup.procs'), `1\n2\n${process.pid}\n`);
+  const cgroups = prepareCgroups(base, true);
+  expect(existsSync(path.join(base, 'slipway-supervisor'))).toBe(false);
+  expect(await readFile(path.join(base, 'cgroup.subtree_control'), 'utf8')).toBe('+memory +cpu');
+  expect(existsSync(cgroups?.folder ?? '')).toBe(true);
 });
 
 test('a group with processes of others, or without the controllers, is let be', async () => {

@@ -67,9 +67,13 @@ export class Cgroup {
     this.tryWrite('cgroup.kill', '1');
   }
 
-  /** Processes that the kernel killed because the group was over its memory limit. */
+  /**
+   * Processes that the kernel killed because the group was over its memory limit. `oom_kill` alone counts any kind of OOM killer, also that of a
+   * machine or a container that is full, which says nothing about what the attempt needs; `oom` counts the group's own limit.
+   */
   get oomKills(): number {
-    return this.#field('memory.events', 'oom_kill') ?? 0;
+    const reached = this.#field('memory.events', 'oom') ?? 0;
+    return reached === 0 ? 0 : (this.#field('memory.events', 'oom_kill') ?? 0);
   }
 
   /** The most memory in use at once, with cached files; null where the kernel does not say (before 5.19). */
@@ -91,13 +95,13 @@ export class Cgroup {
     return this.#field('cgroup.events', 'populated') === 1;
   }
 
-  /** Kills what is left in it and removes it. */
+  /** Kills what is left in it and removes it, with the groups that it made for itself. */
   async remove(): Promise<void> {
     const deadline = performance.now() + emptiedWithin;
     for (;;) {
       this.kill();
       try {
-        return rmdirSync(this.path);
+        return removeGroups(this.path);
       } catch (error) {
         const busy = error instanceof Error && 'code' in error && error.code === 'EBUSY';
         if (!busy || performance.now() > deadline) return;
@@ -130,6 +134,13 @@ export class Cgroup {
   }
 }
 
+/** A group can only be removed after those in it. */
+function removeGroups(group: string): void {
+  for (const entry of readdirSync(group, { withFileTypes: true }))
+    if (entry.isDirectory()) removeGroups(join(group, entry.name));
+  rmdirSync(group);
+}
+
 /**
  * The control group to put attempts into, made below this process's own one; null where that isn't ours to change: version 1, no write
  * access, controllers missing, or other people's processes in it (a login session, say).
@@ -157,7 +168,9 @@ export function prepareCgroups(base: string, whole: boolean): AttemptCgroups | n
   if (!offered.includes('memory') || !offered.includes('cpu')) return null;
   const members = words(join(base, 'cgroup.procs')).map(Number);
   if (!whole && !members.every(isOfThisProcess)) return null;
-  if (members.length > 0) {
+  // The root of the machine may hand controllers down and hold processes, among them some that must not be moved: kernel threads, init. Only it has no type.
+  const isMachine = !existsSync(join(base, 'cgroup.type'));
+  if (members.length > 0 && !isMachine) {
     const home = join(base, 'slipway-supervisor');
     mkdirSync(home, { recursive: true });
     for (const pid of members) writeFileSync(join(home, 'cgroup.procs'), `${pid}`);
@@ -180,11 +193,11 @@ function words(file: string, separator: string | RegExp = /\s+/): string[] {
     .filter((word) => word !== '');
 }
 
-/** Folders of supervisors of this group that are gone are left behind empty; a look at them costs nothing, and this removes them. */
+/** Folders of supervisors that are gone are left behind empty; a look at them costs nothing, and this removes them. One that lives may have no attempt just now. */
 export function removeEmptyCgroups(groups: AttemptCgroups): void {
   const base = join(groups.folder, '..');
   for (const name of readdirSync(base)) {
-    if (name.startsWith('slipway-attempts-') && join(base, name) !== groups.folder)
-      new AttemptCgroups(join(base, name)).remove();
+    const pid = /^slipway-attempts-(\d+)$/.exec(name)?.[1];
+    if (pid !== undefined && readStat(Number(pid)) === null) new AttemptCgroups(join(base, name)).remove();
   }
 }

@@ -35,12 +35,17 @@ interface Grid {
 const MEMORIES = 40;
 const TIMEOUTS = 16;
 
+/** Points of the grid times tasks up to which all of it is tried: less work than the two passes over a large sample are. */
+const WHOLE = 3_000_000;
+
 /**
- * The cheapest sizes on the grid of the measured distribution: a coarse pass over all of it, then a fine one around the
- * best. Where several cost the same, the larger ones.
+ * The cheapest sizes on the grid of the measured distribution: of all of it where that is small, else by a coarse pass over all
+ * of it and a fine one around the best. Where several cost the same, the larger ones.
  */
 export function cheapestSplit(tasks: readonly MeasuredTask[], rules: SearchRules): LaneSizes {
   const all = gridOf(tasks, rules);
+  const timeoutsTried = all.cpus.reduce((sum, cpu) => sum + all.timeouts(cpu).length, 0);
+  if (timeoutsTried * all.memories.length * tasks.length <= WHOLE) return search(tasks, all, rules);
   const withTail = (values: number[], most: number, tail: number) =>
     [...new Set([...spread(values, most), tail])].toSorted((a, b) => a - b);
   const memories = withTail(all.memories, MEMORIES, memoryTail(tasks, all, rules));

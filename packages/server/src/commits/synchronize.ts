@@ -118,7 +118,7 @@ async function branchPushed(
   });
 
   if (definition) await adoptDefaultBranch(client, app, branch, definition);
-  if (definition && branch === app.defaultBranch) await declareEnvironments(client, app, definition);
+  if (definition && branch === app.defaultBranch) await declareEnvironments(context, client, app, definition);
 
   const tracked = await trackedEnvironments(client, app, branch);
   if (tracked.length === 0 && !app.defaultBranch) {

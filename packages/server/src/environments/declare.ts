@@ -1,5 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { PoolClient } from 'pg';
 import type { App, Environment as EnvironmentPolicy } from '@slipway/app';
+import type { Queue } from '@slipway/queue';
+import type { Context } from '../context.ts';
 import {
   environmentColumns,
   environmentTable,
@@ -9,6 +12,8 @@ import {
 } from '../database/records.ts';
 import { row, rows, theRow } from '../database/sql.ts';
 import { announceEnvironment, appendEvent } from '../events/append.ts';
+import { enqueueScaling } from '../tasks.ts';
+import { ceilingOf, limitsOf } from '../workers/ceiling.ts';
 
 /**
  * Which long-lived environments there are: the default branch declares them. Nothing here removes one: what is not declared any more
@@ -22,7 +27,13 @@ const kindOf: Record<EnvironmentPolicy['source'], EnvironmentKind> = {
 };
 
 /** Makes the rows of the long-lived environments equal to what the default branch declares now. */
-export async function declareEnvironments(client: PoolClient, app: AppRow, definition: App): Promise<void> {
+export async function declareEnvironments(
+  { queue }: Pick<Context, 'queue'>,
+  client: PoolClient,
+  app: AppRow,
+  definition: App,
+): Promise<void> {
+  const before = await ceilings(client, app);
   const declared = Object.entries(definition.environments).filter(([, policy]) => policy.source !== 'pull-requests');
   for (const [name, policy] of declared) {
     const branch = policy.source === 'branch' ? (policy.branch ?? app.defaultBranch) : null;
@@ -41,6 +52,7 @@ export async function declareEnvironments(client: PoolClient, app: AppRow, defin
       `update environment set policy = $2 where app_id = $1 and kind = 'pull-request' and removal <> 'removed'`,
       [app.id, previewPolicy],
     );
+  await followCeilings(queue, client, app, before);
   // Without a branch it gets no new commits. Told once, not at every push.
   const gone = await rows<{ id: string; name: string }>(
     client,
@@ -57,6 +69,45 @@ export async function declareEnvironments(client: PoolClient, app: AppRow, defin
       environmentId: id,
       message: `${name} is not in slipway.yaml any more. It keeps running and gets no new commits. To remove it: slipway remove ${app.name}/${name} --confirm ${name}`,
     });
+}
+
+interface Ceilinged extends Pick<EnvironmentRow, 'id' | 'name' | 'policy'> {
+  workers: string[];
+}
+
+/** The live environments of an app and their policies, with the workers that their plans have. */
+async function ceilings(client: PoolClient, app: AppRow): Promise<Ceilinged[]> {
+  return await rows<Ceilinged>(
+    client,
+    `select id, name, policy, array(
+       select distinct jsonb_path_query(plan, '$.releases[*].workers[*].name') #>> '{}') as workers
+     from environment where app_id = $1 and removal in ('none', 'waiting')`,
+    [app.id],
+  );
+}
+
+/** Workers with another ceiling than before get their sizes at once: nothing else may happen to their environments for days. */
+async function followCeilings(
+  queue: Queue,
+  client: PoolClient,
+  app: AppRow,
+  before: readonly Ceilinged[],
+): Promise<void> {
+  const earlier = new Map(before.map((one) => [one.id, ceilingOf(one)]));
+  for (const now of await ceilings(client, app)) {
+    const known = earlier.get(now.id);
+    if (!known || isDeepStrictEqual(known, ceilingOf(now))) continue;
+    if (now.workers.length > 0)
+      await appendEvent(client, {
+        kind: 'environment.changed',
+        appId: app.id,
+        environmentId: now.id,
+        message: `${now.name} has another ceiling now: ${limitsOf(ceilingOf(now))}.`,
+        data: { ceiling: now.policy.ceiling },
+      });
+    await announceEnvironment(client, now.id);
+    await enqueueScaling(queue, client, now.id, now.workers);
+  }
 }
 
 /** An environment that is declared again; what is new about how commits get into it is told. */

@@ -14,6 +14,7 @@ import {
 import { row, transaction, type Database } from '../database/sql.ts';
 import { announceEnvironment } from '../events/append.ts';
 import { enqueueScaling } from '../tasks.ts';
+import { ceilingOf, type SizeCeiling } from '../workers/ceiling.ts';
 import { plannedWorkers } from '../workers/planned-workers.ts';
 import { queueUrl, urlVariable } from '../workers/queue-access.ts';
 import { queueName, tasksSchema } from '../workers/queue-name.ts';
@@ -36,6 +37,8 @@ export interface Place {
   queueUrl: string;
   /** What was decided for the lanes of its workers. */
   lanes: LaneRow[];
+  /** The largest size that their lanes may have. */
+  ceiling: SizeCeiling;
 }
 
 /** What a frozen release looks like in a plan. Pure: the same release, weight and place give the same plan. */
@@ -65,13 +68,7 @@ export function plannedRelease(
       startSeconds: service.start,
       variables: {},
     })),
-    workers: plannedWorkers(
-      place,
-      definition.workers,
-      place.lanes,
-      Object.keys(release.config),
-      weight > 0 ? 'yes' : 'no',
-    ),
+    workers: plannedWorkers(place, definition.workers, Object.keys(release.config), weight > 0 ? 'yes' : 'no'),
   };
 }
 
@@ -199,7 +196,7 @@ async function writePlan(
 
 async function readPlace(
   client: PoolClient,
-  environment: Pick<EnvironmentRow, 'app' | 'name'>,
+  environment: Pick<EnvironmentRow, 'app' | 'name' | 'policy'>,
   workers: readonly string[],
 ): Promise<Place> {
   const { app, name } = environment;
@@ -209,6 +206,7 @@ async function readPlace(
     name,
     queueUrl: await queueUrl(client, environment),
     lanes: queues.length === 0 ? [] : await readLanes(client, tasksSchema, queues),
+    ceiling: ceilingOf(environment),
   };
 }
 

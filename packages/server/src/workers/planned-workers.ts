@@ -2,6 +2,7 @@ import type { Lane as DeclaredLane, Worker } from '@slipway/app';
 import type { PlannedWorker } from '@slipway/engine';
 import type { LaneRow } from '@slipway/queue/scaling';
 import type { LaneSize } from '@slipway/queue/sizing';
+import { atMost, type SizeCeiling } from './ceiling.ts';
 import { tokenVariable, urlVariable } from './queue-access.ts';
 import { queueName } from './queue-name.ts';
 
@@ -19,10 +20,19 @@ export function lanesOf(worker: Worker): LaneName[] {
   return worker.fallback === null ? ['normal'] : ['normal', 'fallback'];
 }
 
-/** How large a lane is: as decided, else as declared. */
-export function sizeOf(worker: Worker, lane: LaneName, decided: readonly LaneRow[], queue: string): LaneSize {
+/** What, beside its declaration, says how large the lanes of a worker are. */
+export interface SizeSources {
+  /** What is in the lane table. */
+  decided: readonly LaneRow[];
+  queue: string;
+  ceiling: SizeCeiling;
+}
+
+/** How large a lane is: as decided, else as declared, and never larger than the environment allows. */
+export function sizeOf(worker: Worker, lane: LaneName, { decided, queue, ceiling }: SizeSources): LaneSize {
   const found = decided.find((one) => one.kind === queue && one.lane === lane)?.size;
-  return found ?? declaredSize(lane === 'fallback' ? (worker.fallback ?? worker.normal) : worker.normal);
+  const wanted = found ?? declaredSize(lane === 'fallback' ? (worker.fallback ?? worker.normal) : worker.normal);
+  return atMost(wanted, ceiling);
 }
 
 export function declaredSize({ cpu, memory, timeout }: DeclaredLane): LaneSize {
@@ -34,21 +44,21 @@ export function declaredSize({ cpu, memory, timeout }: DeclaredLane): LaneSize {
  * slots of both lanes as are wanted, keeps the limits of each attempt itself, and learns how many slots it has while it runs, so
  * that scaling restarts nothing.
  *
- * @param decided what is in the lane table for the queues of this environment.
  * @param config names of variables that tasks get from the release.
  * @param serves `no`: the release gets no requests yet, and no tasks either.
  */
 export function plannedWorkers(
-  environment: { app: string; name: string },
+  environment: { app: string; name: string; ceiling: SizeCeiling; lanes: readonly LaneRow[] },
   workers: Readonly<Record<string, Worker>>,
-  decided: readonly LaneRow[],
   config: readonly string[],
   serves: 'yes' | 'no',
 ): PlannedWorker[] {
+  const { ceiling, lanes: decided } = environment;
   return Object.entries(workers).map(([name, worker]): PlannedWorker => {
     const queue = queueName(environment, name);
-    const normal = sizeOf(worker, 'normal', decided, queue);
-    const fallback = sizeOf(worker, 'fallback', decided, queue);
+    const sources = { decided, queue, ceiling };
+    const normal = sizeOf(worker, 'normal', sources);
+    const fallback = sizeOf(worker, 'fallback', sources);
     const most = Math.max(1, worker.replicas.max);
     const lanes = lanesOf(worker).map((lane) => (lane === 'normal' ? normal : fallback));
     const slots = decided.filter(({ kind }) => kind === queue).reduce((sum, lane) => sum + lane.slots, 0);

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { environmentTable, type EnvironmentRow } from '../database/records.ts';
 import { row, rows } from '../database/sql.ts';
 import type { Changes } from '../events/changes.ts';
+import { ceilingOf, type SizeCeiling } from './ceiling.ts';
 import { queueName } from './queue-name.ts';
 
 /** The queues of one environment, as the releases in its plan declare them. */
@@ -13,6 +14,8 @@ export interface EnvironmentQueues {
   app: string;
   name: string;
   workers: ReadonlyMap<string, Worker>;
+  /** The largest size that their lanes may have. */
+  ceiling: SizeCeiling;
   /** By name of the queue. */
   kinds: ReadonlyMap<string, TaskKind<unknown>>;
 }
@@ -64,9 +67,9 @@ export class QueueKinds {
 }
 
 async function readQueues({ pool }: { pool: Pool }, app: string, name: string): Promise<EnvironmentQueues | null> {
-  const environment = await row<Pick<EnvironmentRow, 'id' | 'appId' | 'plan'>>(
+  const environment = await row<Pick<EnvironmentRow, 'id' | 'appId' | 'plan' | 'policy'>>(
     pool,
-    `select environment.id, environment.app_id as "appId", environment.plan from ${environmentTable}
+    `select environment.id, environment.app_id as "appId", environment.plan, environment.policy from ${environmentTable}
      where app.name = $1 and environment.name = $2 and environment.removal in ('none', 'waiting')`,
     [app, name],
   );
@@ -87,7 +90,7 @@ async function readQueues({ pool }: { pool: Pool }, app: string, name: string): 
       return [queue, kindOf(queue, declared)] as const;
     }),
   );
-  return { id: environment.id, app, name, workers, kinds };
+  return { id: environment.id, app, name, workers, ceiling: ceilingOf(environment), kinds };
 }
 
 function kindOf(queue: string, worker: Worker): TaskKind<unknown> {

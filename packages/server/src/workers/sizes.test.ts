@@ -64,8 +64,8 @@ async function limitOfNextTask(slipway: SlipwayUnderTest): Promise<number> {
   return (rows[0]?.bytes ?? 0) / mebibyte;
 }
 
-async function memories(slipway: SlipwayUnderTest): Promise<number[]> {
-  const { lanes } = await slipway.api<ApiQueue>('GET', path);
+async function memories(slipway: SlipwayUnderTest, of = path): Promise<number[]> {
+  const { lanes } = await slipway.api<ApiQueue>('GET', of);
   return lanes.map(({ size }) => size.memoryBytes / mebibyte);
 }
 
@@ -160,3 +160,60 @@ test('an administrator puts proposed sizes in force, but none that a worker with
   await expect(slipway.api('POST', alone)).rejects.toThrow(/409 .*has no fallback lane.*Nothing was changed/);
   expect(await resized(slipway)).toHaveLength(1);
 }, 60_000);
+
+test('the ceiling of a preview is the one that the default branch says, for declared and for measured sizes', async () => {
+  const yaml = (ceiling: string, memory: string): string =>
+    `${yamlOf(`  thumbnails: { run: 'true', sizes: auto, normal: { memory: ${memory} }, fallback: { memory: 8Gi } }\n`)}environments:
+  staging: { branch: main }
+  preview: { pull-requests: true, ceiling: { memory: ${ceiling} } }
+`;
+  const slipway = await SlipwayUnderTest.start();
+  const repository = await slipway.repository('shop', sampleApp('shop', { yaml: yaml('448Mi', '256Mi') }));
+  await repository.push();
+  await slipway.ready('shop', 'staging', await repository.head());
+  await repository.git('switch', '-q', '-c', 'greedy');
+  // The pull request wants more for itself, in its lanes and in its ceiling.
+  await repository.commit({ 'slipway.yaml': yaml('64Gi', '1Gi') }, 'More');
+  await repository.push('greedy');
+  await slipway.ready('shop', 'pr-1', await repository.head());
+  const preview = '/queues/shop/pr-1/thumbnails';
+  expect(await memories(slipway, preview)).toEqual([448, 448]);
+  expect(await memories(slipway)).toEqual([256, 8192]);
+
+  // Most need 100 MiB, some much more than is allowed.
+  await measured(slipway, 'shop/pr-1/thumbnails', [
+    { lane: 'normal', count: 240, peak: 100, seconds: 2, limit: 1024 },
+    { lane: 'normal', count: 10, peak: 3000, seconds: 4, limit: 4096 },
+  ]);
+  await slipway.api('POST', `${preview}/tasks`, { tasks: [{ payload: 1 }] });
+  await waitFor(async () => (await memories(slipway, preview))[0] === 128, { what: 'measured sizes', seconds: 30 });
+  expect(await memories(slipway, preview)).toEqual([128, 448]);
+  expect((await resized(slipway)).map(({ message }) => message)).toEqual([
+    expect.stringMatching(/^pr-1: thumbnails gets .* 128 MiB, .* in the fallback lane .* 448 MiB, /),
+  ]);
+
+  // A change of the policy holds at once, though nothing is pushed to the pull request.
+  await repository.git('switch', '-q', 'main');
+  await repository.commit({ 'slipway.yaml': yaml('64Mi', '256Mi') }, 'Less for previews');
+  await repository.push();
+  expect(await memories(slipway, preview)).toEqual([64, 64]);
+  await waitFor(async () => (await plannedMemory(slipway, 'pr-1')).every((one) => one === 64), {
+    what: 'a plan with the new ceiling',
+    seconds: 20,
+  });
+  expect((await slipway.events('shop')).map(({ message }) => message)).toContain(
+    'pr-1 has another ceiling now: at most 64 MiB for an attempt.',
+  );
+}, 90_000);
+
+/** MiB of the lanes that the engine is told. */
+async function plannedMemory(slipway: SlipwayUnderTest, environment: string): Promise<number[]> {
+  const rows = await slipway.query(`select plan from slipway.environment where name = '${environment}'`);
+  const [{ plan }] = rows as [{ plan: { releases: { workers: { variables: { SLIPWAY_RUNNER: string } }[] }[] } }];
+  return plan.releases.flatMap(({ workers }) =>
+    workers.flatMap(({ variables }) => {
+      const { limits } = JSON.parse(variables.SLIPWAY_RUNNER) as { limits: Record<string, { memoryBytes: number }> };
+      return Object.values(limits).map(({ memoryBytes }) => memoryBytes / mebibyte);
+    }),
+  );
+}

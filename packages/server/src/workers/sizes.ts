@@ -15,6 +15,7 @@ import type { Context } from '../context.ts';
 import { row, transaction } from '../database/sql.ts';
 import { appendEvent } from '../events/append.ts';
 import { planAgain } from '../rollouts/plan.ts';
+import { ceilingOf, type SizeCeiling } from './ceiling.ts';
 import { declaredSize, sizeOf } from './planned-workers.ts';
 import { tasksSchema } from './queue-name.ts';
 import type { ScaleTarget } from './scale-target.ts';
@@ -116,18 +117,20 @@ interface Measured extends Proposed {
   samples: AttemptSample[];
   fresh: number;
   newest: string | null;
-  ceiling: { cpu: number; memoryBytes: number };
+  ceiling: SizeCeiling;
 }
 
 async function measure(context: Context, target: SizeTarget, after: string | null): Promise<Measured> {
-  const lanes = await readLanes(context.pool, tasksSchema, [target.queue]);
   const { declared, queue } = target;
-  const present: LaneSizes = {
-    normal: sizeOf(declared, 'normal', lanes, queue),
-    fallback: sizeOf(declared, 'fallback', lanes, queue),
-  };
+  const allowed = ceilingOf(target.environment);
+  const decided = await readLanes(context.pool, tasksSchema, [queue]);
+  const sources = { decided, queue, ceiling: allowed };
+  const present = { normal: sizeOf(declared, 'normal', sources), fallback: sizeOf(declared, 'fallback', sources) };
   const read = await readSamples(context.pool, tasksSchema, queue, { after });
-  const ceiling = { cpu: availableParallelism(), memoryBytes: totalmem() };
+  const ceiling = {
+    cpu: Math.min(availableParallelism(), allowed.cpu),
+    memoryBytes: Math.min(totalmem(), allowed.memoryBytes),
+  };
   const proposal = proposeSizes(read.samples, { present, ceiling });
   return { ...read, present, ceiling, proposal, obstacle: obstacleOf(target, proposal) };
 }

@@ -1,11 +1,11 @@
 import type { Worker } from '@slipway/app';
-import { readLanes, readSignals, type LaneLoad, type LaneRow, type QueueLoad } from '@slipway/queue/scaling';
+import { readLanes, readSignals, type LaneLoad, type QueueLoad } from '@slipway/queue/scaling';
 import type { ApiQueue } from '../api/schemas.ts';
 import type { Context } from '../context.ts';
 import { environmentTable } from '../database/records.ts';
 import { rows } from '../database/sql.ts';
 import type { LaneMemory } from './lane-decision.ts';
-import { lanesOf, sizeOf } from './planned-workers.ts';
+import { lanesOf, sizeOf, type SizeSources } from './planned-workers.ts';
 import type { EnvironmentQueues } from './queue-kinds.ts';
 import { queueName, tasksSchema } from './queue-name.ts';
 
@@ -47,7 +47,12 @@ export async function viewQueue(context: Context, queues: EnvironmentQueues, wor
     ),
   ]);
   const lanes = lanesOf(declared).map((lane) =>
-    viewLane(declared, load.lanes[lane], { decided, queue, memory: memories.find((one) => one.lane === lane) ?? null }),
+    viewLane(declared, load.lanes[lane], {
+      decided,
+      queue,
+      ceiling: queues.ceiling,
+      memory: memories.find((one) => one.lane === lane) ?? null,
+    }),
   );
   const oldest = lanes.flatMap(({ lane }) => load.lanes[lane].oldestSeconds ?? []);
   return {
@@ -64,7 +69,7 @@ export async function viewQueue(context: Context, queues: EnvironmentQueues, wor
 function viewLane(
   declared: Worker,
   load: LaneLoad,
-  { decided, queue, memory }: { decided: LaneRow[]; queue: string; memory: LaneMemory | null },
+  { memory, ...sources }: SizeSources & { memory: LaneMemory | null },
 ): ApiQueue['lanes'][number] {
   const { lane, ready, scheduled, running, tally } = load;
   const { done, errors, ooms, timeouts, crashes, lost, interrupted, escalated, dead } = tally;
@@ -73,10 +78,10 @@ function viewLane(
     ready,
     scheduled,
     running,
-    slots: decided.find((one) => one.lane === lane)?.slots ?? 0,
+    slots: sources.decided.find((one) => one.lane === lane)?.slots ?? 0,
     maxSlots: declared.replicas.max,
     reason: memory?.reason ?? '0: nothing has come yet',
-    size: sizeOf(declared, lane, decided, queue),
+    size: sizeOf(declared, lane, sources),
     counts: { done, errors, ooms, timeouts, crashes, lost, interrupted, escalated, dead },
   };
 }
