@@ -1,9 +1,10 @@
-import { waitFor } from '@slipway/testing';
+import { temporaryFolder, waitFor } from '@slipway/testing';
 import type { Pool } from 'pg';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { CronClock, type CronClockOptions } from './cron-clock.ts';
 import { taskKind } from './index.ts';
+import { folderStore } from './objects/index.ts';
 import { queuesUnderTest, workerProcesses } from './queue-under-test.ts';
 import { nextTime } from './schedule.ts';
 import { namesIn } from './statements/names.ts';
@@ -165,4 +166,14 @@ test('daylight saving: a time in the gap is at its end, one that comes twice is 
     '10-25T02:00',
   ]);
   expect(times('*/30 * * * *', '2026-03-29T00:00Z', 3)).toEqual(['03-29T00:30', '03-29T01:00', '03-29T01:30']);
+});
+
+test('a payload that would have to go into the object store is refused, and one that looks as if it were there', async () => {
+  const { queue } = await queuesUnderTest({ objects: folderStore(await temporaryFolder()) });
+  const any = taskKind({ name: 'any', payload: z.unknown() });
+  const cron = { name: 'tick', schedule: '* * * * *', kind: any };
+  const why = /^schedule tick: its payload is larger than 64 KiB as JSON, or has a field '\$object'/;
+  await expect(queue.cron({ ...cron, payload: 'x'.repeat(70_000) })).rejects.toThrow(why);
+  await expect(queue.cron({ ...cron, payload: { $object: 'payload/x' } })).rejects.toThrow(why);
+  expect(await queue.uncron('tick')).toBe(false);
 });

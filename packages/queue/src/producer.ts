@@ -1,7 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
 import type { DebouncedNotifier } from './debounced-notifier.ts';
 import { inTransaction } from './in-transaction.ts';
-import { type ObjectStore, storePayload } from './objects/index.ts';
+import { isInline, type ObjectStore, storePayload } from './objects/index.ts';
 import type { BatchOptions, CronOptions, EnqueueOptions, MemberOptions, TaskOptions } from './queue-options.ts';
 import { checkSchedule, nextTime } from './schedule.ts';
 import { insertBatch, openBatch } from './statements/add-batch.ts';
@@ -108,7 +108,12 @@ export class Producer {
       lossesAllowed: kind.losses,
       keepSeconds: kind.keepSeconds,
     };
-    const { pool, names } = this.#options;
+    const { pool, names, objects } = this.#options;
+    if (objects !== null && !isInline(JSON.stringify(task.payload ?? null)))
+      throw new Error(
+        `schedule ${name}: its payload is larger than 64 KiB as JSON, or has a field '$object'. Payloads of schedules are not put into the object store. ` +
+          'Make it smaller: refer to what is large, and let the handler fetch it. Nothing was changed.',
+      );
     const nextAt = nextTime(schedule, timezone, await databaseNow(pool));
     await saveCron(pool, names, { name, schedule, timezone, task: newTask(task), all }, nextAt);
   }

@@ -1,12 +1,13 @@
 import { BundleBook } from './bundle-book.ts';
-import { describeError, isPassing, sqlState } from './connection-errors.ts';
+import { describeError, isPassing } from './connection-errors.ts';
 import { Finisher, type Settled, type Teller } from './finisher.ts';
 import { crashed, type FailedOutcome, isKept, type Outcome } from './outcome.ts';
+import { restoringName } from './restore-name.ts';
 import { type Bundled, closeBundle, finishBundled, takeBack, takeOut } from './statements/bundle.ts';
-import { buryTask } from './statements/bury.ts';
+import { buryTask, endedBy } from './statements/bury.ts';
 import type { Claimed } from './statements/claimed.ts';
 import { allDone, type Done, finishTasks, type Held, type Verdict, type Verdicts } from './statements/finish.ts';
-import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
+import type { Database, Names } from './statements/names.ts';
 import { type EndCause, type HistoryEntry, type Release, releaseTask } from './statements/release.ts';
 
 const FIRST_RETRY_MS = 50;
@@ -165,7 +166,7 @@ export class Settler {
   async #write(task: Claimed, outcome: FailedOutcome): Promise<Verdict> {
     switch (outcome.kind) {
       case 'dead': {
-        const death = { cause: outcome.cause, entry: entry(task, causeOfDeath(outcome.cause), outcome.error) };
+        const death = { cause: outcome.cause, entry: entry(task, endedBy[outcome.cause], outcome.error) };
         return this.#untilReachable(() => buryTask(this.#db, this.#names, task, death));
       }
       case 'escalated':
@@ -190,14 +191,9 @@ export class Settler {
   }
 
   #release(task: Claimed, release: Omit<Release, 'name'>): Promise<Verdict> {
-    return this.#untilReachable(async () => {
-      try {
-        return await releaseTask(this.#db, this.#names, task, { ...release, name: 'restore' });
-      } catch (error) {
-        if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
-        return releaseTask(this.#db, this.#names, task, { ...release, name: 'drop' });
-      }
-    });
+    return this.#untilReachable(() =>
+      restoringName((name) => releaseTask(this.#db, this.#names, task, { ...release, name })),
+    );
   }
 
   /** An error may hide a success: the connection may have broken after the commit. The next try is told so. */
@@ -229,13 +225,6 @@ function doneOf(task: Claimed, { result, output }: { result: unknown; output: un
     output: kept && output !== undefined ? JSON.stringify(output) : null,
     effects: kept || task.key !== null ? 'some' : 'none',
   };
-}
-
-function causeOfDeath(cause: Extract<Outcome, { kind: 'dead' }>['cause']): EndCause {
-  if (cause === 'crashed') return 'crash';
-  if (cause === 'out-of-memory') return 'oom';
-  if (cause === 'timed-out') return 'timeout';
-  return 'error';
 }
 
 function entry(task: Claimed, cause: EndCause, message: string): HistoryEntry {

@@ -1,4 +1,5 @@
 import type { Outcome } from './outcome.ts';
+import { endedBy } from './statements/bury.ts';
 import type { Claimed } from './statements/claimed.ts';
 import type { Lane } from './statements/lane.ts';
 import type { Database, Names } from './statements/names.ts';
@@ -78,10 +79,8 @@ function talliedFor(outcome: Outcome): Tallied[] {
     case 'escalated':
       return [countersOf[outcome.cause], 'escalated'];
     case 'dead':
-      if (outcome.cause === 'crashed') return ['crashes', 'dead'];
-      if (outcome.cause === 'out-of-memory') return ['ooms', 'dead'];
-      return [outcome.cause === 'timed-out' ? 'timeouts' : 'errors', 'dead'];
+      return [countersOf[endedBy[outcome.cause]], 'dead'];
   }
 }
 
-const countersOf = { error: 'errors', crash: 'crashes', oom: 'ooms', timeout: 'timeouts' } as const;
+const countersOf = { error: 'errors', crash: 'crashes', oom: 'ooms', timeout: 'timeouts', lost: 'lost' } as const;

@@ -91,11 +91,8 @@ export class Worker {
     if (slots === undefined) return;
     slots.concurrency = concurrency;
     slots.buffer.resize(concurrency);
+    this.#fill(slots);
     this.wake();
-  }
-
-  handles(kind: string, lane: string): boolean {
-    return this.#slots.has(nameOf(kind, lane));
   }
 
   /** Ids of all tasks that are leased to this process. */

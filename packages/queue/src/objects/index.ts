@@ -6,7 +6,7 @@ export type { Garbage, GarbageOptions } from './garbage.ts';
 export { ObjectDamaged, ObjectMissing, ObjectRefused, ObjectStoreDown, ObjectStoreForeign } from './object-errors.ts';
 export type { ListedObject, ObjectStore, StoredObject } from './object-store.ts';
 export { openStore } from './open-store.ts';
-export { loadPayload, openPayload, payloadReference, storePayload } from './payload.ts';
+export { loadPayload, openPayload, payloadReference, isInline, storePayload } from './payload.ts';
 export type { PayloadReference } from './payload.ts';
 export { s3Store } from './s3-store.ts';
 export type { S3Options } from './s3-store.ts';

@@ -28,13 +28,18 @@ export async function storePayload(
   json: string,
   now: number = Date.now(),
 ): Promise<PayloadReference | null> {
+  if (isInline(json)) return null;
   const content = Buffer.from(json);
-  if (content.byteLength <= INLINE_BYTES && !looksLikeReference(json)) return null;
   const sha256 = createHash('sha256').update(content).digest('hex');
   const hour = new Date(now).toISOString().slice(0, 'YYYY-MM-DDTHH'.length);
   // Also when it is there already: the put makes it young again, for a task that is enqueued at the end of the hour.
   const { key, bytes } = await store.put(`${PREFIX}${hour}/${sha256}`, content);
   return { $object: key, bytes, sha256 };
+}
+
+/** Whether a payload, as JSON, belongs into the row although there is a store. */
+export function isInline(json: string): boolean {
+  return Buffer.byteLength(json) <= INLINE_BYTES && !looksLikeReference(json);
 }
 
 /**
