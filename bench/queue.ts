@@ -27,7 +27,7 @@ const TASKS: Record<ContenderName, number> = {
 const ENQUEUED = 300_000;
 const PICKUPS = 220;
 const BACKLOG = 1_000_000;
-const BEFORE_BACKLOG = 60_000;
+const BEFORE_BACKLOG = 400_000;
 
 const names = Object.keys(TASKS) as ContenderName[];
 const postgresPeers = ['graphile', 'pgboss', 'bullmq_postgres'] as const;
