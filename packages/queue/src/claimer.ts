@@ -178,7 +178,11 @@ export class Claimer {
   async #bundle(workerId: string, { line, wanted }: Look, bundles: Line['bundles']): Promise<BundleClaimed> {
     const got = await this.#looking([{ line, wanted }], () =>
       claimBundle(this.#options.db, this.#options.names, workerId, wanted),
-    );
+    ).catch((error: unknown) => {
+      // They may have become so large that so many of them are more than can be said at once, or in time.
+      bundles.fit = Math.max(1, Math.floor(wanted.limit / 10));
+      throw error;
+    });
     bundles.oldest = got.oldestBundle;
     if (got.tasks.length > 0)
       bundles.fit = Math.max(1, Math.floor((MOST_CHARACTERS * got.tasks.length) / got.characters));
