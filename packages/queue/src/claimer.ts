@@ -40,8 +40,8 @@ interface Line {
     fit: number;
   };
   keys: KeyCursor;
-  /** Where tasks on their last chance were passed over. */
-  passed: { places: Place[]; keys: Set<string> };
+  /** Where tasks on their last chance were passed over: the first place of each priority, and keys. */
+  passed: { places: Map<number, Place>; keys: Set<string> };
 }
 
 /** A place to look at, in which line, and for how many. */
@@ -131,7 +131,7 @@ export class Claimer {
       line: new LineCursor(),
       bundles: { oldest: 0, most: Infinity, fit: UNKNOWN },
       keys: new KeyCursor(),
-      passed: { places: [], keys: new Set() },
+      passed: { places: new Map(), keys: new Set() },
     };
     this.#lines.set(name, line);
     return line;
@@ -140,9 +140,9 @@ export class Claimer {
   /** One may have a task on its last chance now that others could not. */
   #lookAtPassed(wanted: Wanted): void {
     const { line, keys, passed } = this.#line(wanted);
-    for (const place of passed.places) line.told(place);
+    for (const place of passed.places.values()) line.told(place);
     for (const key of passed.keys) keys.told(key);
-    passed.places = [];
+    passed.places.clear();
     passed.keys.clear();
   }
 
@@ -178,7 +178,11 @@ export class Claimer {
   async #bundle(workerId: string, { line, wanted }: Look, bundles: Line['bundles']): Promise<BundleClaimed> {
     const got = await this.#looking([{ line, wanted }], () =>
       claimBundle(this.#options.db, this.#options.names, workerId, wanted),
-    );
+    ).catch((error: unknown) => {
+      // They may have become so large that so many of them are more than can be said at once, or in time.
+      bundles.fit = Math.max(1, Math.floor(wanted.limit / 10));
+      throw error;
+    });
     bundles.oldest = got.oldestBundle;
     if (got.tasks.length > 0)
       bundles.fit = Math.max(1, Math.floor((MOST_CHARACTERS * got.tasks.length) / got.characters));
@@ -195,7 +199,11 @@ export class Claimer {
       claimFromLines(this.#options.db, this.#options.names, workerId, places),
     );
     for (const { line, wanted } of looks) line.claimed(wanted, tasks.filter(isOf(wanted)), wanted.limit);
-    for (const one of passed) this.#line(one).passed.places.push(one);
+    for (const one of passed) {
+      const { places } = this.#line(one).passed;
+      const { priority, position } = one;
+      places.set(priority, { priority, position: Math.min(position, places.get(priority)?.position ?? position) });
+    }
     return tasks;
   }
 
