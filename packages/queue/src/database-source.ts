@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import { Claimer } from './claimer.ts';
+import { Claimer, SWEEP_SECONDS } from './claimer.ts';
 import { CronClock } from './cron-clock.ts';
 import { describeError, isPassing, messageOf } from './connection-errors.ts';
 import { DueTimer } from './due-timer.ts';
@@ -83,7 +83,12 @@ export class DatabaseSource implements Source {
       onBroken: (error, retryInMs) => emit({ event: 'disconnected', error: describeError(error), retryInMs }),
     });
     this.#cron = new CronClock({ db: this.#link, names, onAdded: options.onAdded });
-    this.#claimer = new Claimer({ db: this.#link, names, onLater: () => this.#listener?.onWork() });
+    this.#claimer = new Claimer({
+      db: this.#link,
+      names,
+      sweepSeconds: Math.min(SWEEP_SECONDS, timeoutSeconds),
+      onLater: () => this.#listener?.onWork(),
+    });
   }
 
   get state(): 'open' | 'closed' {

@@ -1,59 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import type { Pool } from 'pg';
 import { expect, test } from 'vitest';
-import { Claimer } from './claimer.ts';
-import { Link } from './link.ts';
+import { claimerUnderTest, load, names } from './claimer-under-test.ts';
 import { queuesUnderTest } from './queue-under-test.ts';
-import type { Wanted } from './source.ts';
 import { claimFromLines } from './statements/claim-line.ts';
-import { namesIn } from './statements/names.ts';
 
 /** Tasks that die with their next loss: where the process that has one passes others by, and who takes those. */
-
-const names = namesIn('slipway_queue');
-
-interface Load {
-  kind: string;
-  key?: string;
-  count: number;
-  losses: number;
-}
-
-async function load(pool: Pool, { kind, key, count, losses }: Load): Promise<void> {
-  await pool.query(
-    `insert into ${names.task} (kind, payload, state, run_at, key, losses, losses_allowed)
-     select $1, json_build_object('n', n), 'ready', now(), $2, $3, 3 from generate_series(1, $4::int) as n`,
-    [kind, key ?? null, losses, count],
-  );
-}
-
-/** Something that claims, as a process with one connection does. */
-async function claimer(pool: Pool) {
-  const link = new Link({
-    pool,
-    channel: names.channel,
-    timeoutSeconds: 10,
-    onConnect: async () => undefined,
-    onNotification: () => undefined,
-    onBroken: () => undefined,
-  });
-  await link.start();
-  const later: string[] = [];
-  const claims = new Claimer({ db: link, names, onLater: () => later.push('later') });
-  const id = randomUUID();
-  await pool.query(`insert into ${names.worker} (id) values ($1)`, [id]);
-  const wanted = { kind: 'free', lane: 'normal', keyConcurrency: null, rate: null, keyRate: null } as const;
-  const claim = async (more: Partial<Wanted> & { limit: number }) => {
-    later.length = 0;
-    return { tasks: await claims.claim(id, [{ ...wanted, ...more }]), later: later.length };
-  };
-  return { id, claim, stop: () => link.stop() };
-}
 
 test('keys that have nothing but last chances are not looked at again and again by a process that has one', async () => {
   const { pool } = await queuesUnderTest();
   for (const key of ['a', 'b', 'c']) await load(pool, { kind: 'free', key, count: 2, losses: 2 });
-  const { claim, stop } = await claimer(pool);
+  const { claim, stop } = await claimerUnderTest(pool);
   try {
     const looks = [];
     for (let n = 0; n < 10; n++) {
@@ -79,7 +35,7 @@ test.for(['none', 'one'] as const)(
       await load(pool, { kind: 'free', key, count: 4, losses: 2 });
       await load(pool, { kind: 'free', key, count: 4, losses: 0 });
     }
-    const { claim, stop } = await claimer(pool);
+    const { claim, stop } = await claimerUnderTest(pool);
     try {
       let [fresh, chances] = [0, 0];
       for (let n = 0; n < 40; n++) {
