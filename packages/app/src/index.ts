@@ -5,7 +5,10 @@ export type {
   Database,
   Environment,
   Job,
+  Kubernetes,
   Lane,
+  Patch,
+  Place,
   Problem,
   Replicas,
   Service,
@@ -15,7 +18,8 @@ export type {
 export { configPaths, parseConfig, resolveConfig } from './config.ts';
 export { messageOf, SlipwayError } from './errors.ts';
 export type { ErrorKind } from './errors.ts';
-export { appNameProblem, nameProblem, toLabel } from './names.ts';
+export { addressVariable, appNameProblem, nameProblem, toLabel } from './names.ts';
+export type { JsonPatchOperation, PatchContent } from './kubernetes.ts';
 export { nearest } from './nearest.ts';
 export { formatProblem, parseApp } from './parse.ts';
 export type { ParsedApp } from './parse.ts';
