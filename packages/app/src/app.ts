@@ -1,5 +1,3 @@
-import type { PatchContent } from './kubernetes.ts';
-
 /**
  * A validated `slipway.yaml`: every default filled in, every size in plain units. What later issues build on is here from
  * the start, so that a file that is valid today stays valid.
@@ -156,6 +154,17 @@ export interface Patch {
   /** Where it was written: whether it is allowed is known only when it is applied. */
   place: Place;
 }
+
+/** One operation of RFC 6902. */
+export interface JsonPatchOperation {
+  op: 'add' | 'remove' | 'replace' | 'move' | 'copy' | 'test';
+  path: string;
+  from?: string;
+  value?: unknown;
+}
+
+/** A list is a JSON patch, a mapping a strategic merge patch. */
+export type PatchContent = JsonPatchOperation[] | Record<string, unknown>;
 
 /** One place of one file. `line` and `column` count from 1. */
 export interface Place {

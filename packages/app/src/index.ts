@@ -5,9 +5,11 @@ export type {
   Database,
   Environment,
   Job,
+  JsonPatchOperation,
   Kubernetes,
   Lane,
   Patch,
+  PatchContent,
   Place,
   Problem,
   Replicas,
@@ -19,7 +21,6 @@ export { configPaths, parseConfig, resolveConfig } from './config.ts';
 export { messageOf, SlipwayError } from './errors.ts';
 export type { ErrorKind } from './errors.ts';
 export { addressVariable, appNameProblem, nameProblem, toLabel } from './names.ts';
-export type { JsonPatchOperation, PatchContent } from './kubernetes.ts';
 export { nearest } from './nearest.ts';
 export { formatProblem, parseApp } from './parse.ts';
 export type { ParsedApp } from './parse.ts';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { JsonPatchOperation, PatchContent } from './app.ts';
 import { describe, oneOf, text } from './fields.ts';
 import { nearest } from './nearest.ts';
 import { isMapping } from './rules.ts';
@@ -20,17 +21,6 @@ export const PATCHABLE_KINDS = [
   'Service',
   'ServiceAccount',
 ] as const;
-
-/** One operation of RFC 6902. */
-export interface JsonPatchOperation {
-  op: 'add' | 'remove' | 'replace' | 'move' | 'copy' | 'test';
-  path: string;
-  from?: string;
-  value?: unknown;
-}
-
-/** A list is a JSON patch, a mapping a strategic merge patch. */
-export type PatchContent = JsonPatchOperation[] | Record<string, unknown>;
 
 const OPERATIONS: readonly string[] = ['add', 'remove', 'replace', 'move', 'copy', 'test'];
 const POINTER = /^(\/([^~/]|~[01])*)*$/;
