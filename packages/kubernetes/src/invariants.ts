@@ -21,6 +21,7 @@ export function brokenInvariants(before: KubernetesObject, after: unknown): stri
 }
 
 function brokenIdentity(before: KubernetesObject, after: unknown): string[] {
+  if (!isMapping(after)) return ['leaves something else than an object'];
   const identity = [['apiVersion'], ['kind'], ['metadata', 'name'], ['metadata', 'namespace']];
   return identity
     .filter((path) => valueAt(after, ...path) !== valueAt(before, ...path))

@@ -1,3 +1,4 @@
+import type { Patch } from '@slipway/app';
 import type { PlannedJob } from '@slipway/engine';
 import type { IJobSpec } from 'kubernetes-models/batch/v1';
 import type { KubernetesObject } from './kubernetes-object.ts';
@@ -13,21 +14,22 @@ import { kubernetesSchedule } from './schedule.ts';
 const GRACE_SECONDS = 30;
 
 /** A Job for what runs before a deploy, a CronJob for what has a schedule. */
-export function jobObject(part: ReleasePart, job: PlannedJob): KubernetesObject {
-  return job.when === 'schedule' ? cronJob(part, job) : beforeDeploy(part, job);
+export function jobObject(part: ReleasePart, job: PlannedJob, patches: readonly Patch[]): KubernetesObject {
+  return job.when === 'schedule' ? cronJob(part, job) : beforeDeploy(part, job, patches);
 }
 
 /**
  * A Job can't be changed and must not run twice for one release, so its name holds a hash of what it runs: applied again it is there
- * already, and for another commit it is another one.
+ * already, and for another commit, or with another patch, it is another one.
  */
-function beforeDeploy(part: ReleasePart, job: PlannedJob): KubernetesObject {
+function beforeDeploy(part: ReleasePart, job: PlannedJob, patches: readonly Patch[]): KubernetesObject {
   const process: Process = { component: 'job', name: job.name };
   const spec = jobSpec(part, job, process);
+  const changes = patches.filter(({ target }) => target.kind === 'Job').map(({ target, patch }) => ({ target, patch }));
   return {
     apiVersion: 'batch/v1',
     kind: 'Job',
-    metadata: metadata(part.owner, labelOf([job.name, contentHash(spec)]), {
+    metadata: metadata(part.owner, labelOf([job.name, contentHash([spec, ...changes])]), {
       labels: sortedMap(selectorLabels(part, process)),
       annotations: { 'slipway.dev/runs': 'before-deploy' },
     }),

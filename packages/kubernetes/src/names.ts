@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { isMapping } from './json-value.ts';
+import { sortedMap } from './kubernetes-object.ts';
 
 /** Most names are DNS labels: at most 63 characters (RFC 1035). */
 const MAX_LABEL = 63;
@@ -21,7 +23,8 @@ export function labelOf(parts: readonly string[], max = MAX_LABEL): string {
   return `${readable.replace(/-+$/, '')}-${contentHash(parts)}`;
 }
 
-/** Ten hexadecimal digits that stand for a value of JSON. The order of keys counts. */
+/** Ten hexadecimal digits that stand for a value of JSON, in whatever order its keys are. */
 export function contentHash(value: unknown): string {
-  return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, HASH);
+  const text = JSON.stringify(value, (_, one: unknown) => (isMapping(one) ? sortedMap(one) : one));
+  return createHash('sha256').update(text).digest('hex').slice(0, HASH);
 }

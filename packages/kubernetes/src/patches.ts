@@ -68,7 +68,7 @@ function refused({ kind, metadata }: KubernetesObject, reason: string): string {
 function noTarget(owner: Owner, objects: readonly KubernetesObject[], { target }: Patch): string {
   const place = `${owner.app}/${owner.environment}`;
   const names = objects.filter(({ kind }) => kind === target.kind).map(({ metadata }) => metadata.name);
-  if (names.length === 0) return `is for a ${target.kind}, but ${place} has none`;
+  if (names.length === 0) return `is for the kind ${target.kind}, of which ${place} has none`;
   const near = nearest(target.name ?? '', names);
   const hint = near === null ? '' : `; did you mean "${near}"?`;
   const known = names.sort(byText).map((name) => `"${name}"`);

@@ -1,9 +1,9 @@
 import { SlipwayError } from '@slipway/app';
 import type { Patch } from '@slipway/app';
-import type { Plan, PlannedRelease } from '@slipway/engine';
+import type { Plan } from '@slipway/engine';
 import { jobObject } from './job.ts';
 import type { KubernetesObject } from './kubernetes-object.ts';
-import { byText, inApplyOrder } from './kubernetes-object.ts';
+import { inApplyOrder } from './kubernetes-object.ts';
 import { namespaceObjects } from './namespace.ts';
 import { networkPolicies } from './network.ts';
 import type { Owner } from './owner.ts';
@@ -35,11 +35,11 @@ export interface RenderOptions {
  */
 export function render(plan: Plan, options: RenderOptions): KubernetesObject[] {
   const owner = ownerOf(plan.environment);
-  const releases = releasesOf(plan, options.naming);
-  const variables = releases.map((release) =>
+  if (options.naming === 'stable') refuseTwoOfOneName(plan);
+  const variables = plan.releases.map((release) =>
     releaseVariables(owner, release, options.secrets.get(release.number) ?? null),
   );
-  const parts = releases.map((release, index): ReleasePart => ({
+  const parts = plan.releases.map((release, index): ReleasePart => ({
     owner,
     target: options.target,
     naming: options.naming,
@@ -52,33 +52,24 @@ export function render(plan: Plan, options: RenderOptions): KubernetesObject[] {
     ...variables.flatMap(({ objects }) => objects),
     ...parts.flatMap((part) => part.release.services.flatMap((service) => serviceObjects(part, service))),
     ...parts.flatMap((part) => part.release.workers.flatMap((worker) => workerObjects(part, worker))),
-    ...jobObjects(parts),
+    ...jobObjects(parts, options.patches),
     ...routes(plan, parts),
   ];
-  const patched = applyPatches(owner, unique(owner, objects), options.patches);
-  return patched.map(withQualityOfService).sort(inApplyOrder);
+  const inOrder = unique(owner, objects).sort(inApplyOrder);
+  return applyPatches(owner, inOrder, options.patches).map(withQualityOfService);
 }
 
-/** With their processes in one order. */
-function releasesOf(plan: Plan, naming: Naming): PlannedRelease[] {
-  if (naming === 'stable' && plan.releases.length > 1) {
-    const numbers = plan.releases.map(({ number }) => number).join(' and ');
-    throw new SlipwayError(
-      'mistake',
-      `the plan of ${plan.environment} has the releases ${numbers}, and with stable names there is room for one`,
-    );
-  }
-  const byName = (a: { name: string }, b: { name: string }): number => byText(a.name, b.name);
-  return plan.releases.map((release) => ({
-    ...release,
-    services: [...release.services].sort(byName),
-    workers: [...release.workers].sort(byName),
-    jobs: [...(release.jobs ?? [])].sort(byName),
-  }));
+function refuseTwoOfOneName({ environment, releases }: Plan): void {
+  if (releases.length < 2) return;
+  const numbers = releases.map(({ number }) => number).join(' and ');
+  throw new SlipwayError(
+    'mistake',
+    `the plan of ${environment} has the releases ${numbers}, and with stable names there is room for one`,
+  );
 }
 
 /** What runs before a deploy is of the newest release, schedules are of the one that serves. Neither is done twice. */
-function jobObjects(parts: readonly ReleasePart[]): KubernetesObject[] {
+function jobObjects(parts: readonly ReleasePart[], patches: readonly Patch[]): KubernetesObject[] {
   const newest = [...parts].sort((a, b) => b.release.number - a.release.number)[0];
   const serving = [...parts].sort(
     (a, b) => b.release.weight - a.release.weight || b.release.number - a.release.number,
@@ -86,7 +77,7 @@ function jobObjects(parts: readonly ReleasePart[]): KubernetesObject[] {
   return parts.flatMap((part) =>
     (part.release.jobs ?? [])
       .filter(({ when }) => part === (when === 'schedule' ? serving : newest))
-      .map((job) => jobObject(part, job)),
+      .map((job) => jobObject(part, job, patches)),
   );
 }
 
