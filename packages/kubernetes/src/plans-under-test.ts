@@ -37,7 +37,8 @@ export function documentedApp(): App {
 
 /** A plan with the config of the checkout and every image pinned. */
 export function planOf(app: App, environment: string, folder?: string): Plan {
-  const policy = app.environments[environment] ?? app.environments['preview'];
+  const policy =
+    app.environments[environment] ?? Object.values(app.environments).find(({ source }) => source === 'pull-requests');
   if (!policy) throw new Error(`no environment ${environment}`);
   const layers =
     folder === undefined ? [] : configPaths(environment, policy.source).map((file) => readLayer(app, folder, file));

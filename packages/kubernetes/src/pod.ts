@@ -9,6 +9,8 @@ import { literal, shellCommand } from './shell-command.ts';
 
 /** No user of an image: `runAsNonRoot` alone refuses images whose USER is a name, because the kubelet can't tell who that is. */
 const USER = 10_001;
+/** Of a commit in the label of its version: a label holds 63 characters, and a name by SHA-256 has 64. */
+const VERSION_LENGTH = 40;
 const TEMPORARY = '/tmp';
 const TEMPORARY_SIZE = '1Gi';
 
@@ -40,7 +42,11 @@ export function podTemplate(
   const selector = selectorLabels(part, pod.process);
   return {
     metadata: {
-      labels: sortedMap({ ...ownerLabels(part.owner), ...selector, 'app.kubernetes.io/version': part.release.commit }),
+      labels: sortedMap({
+        ...ownerLabels(part.owner),
+        ...selector,
+        'app.kubernetes.io/version': part.release.commit.slice(0, VERSION_LENGTH),
+      }),
       annotations: {
         // https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md#what-types-of-pods-can-prevent-ca-from-removing-a-node
         'cluster-autoscaler.kubernetes.io/safe-to-evict': pod.mayMove === 'yes' ? 'true' : 'false',

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { messageOf, SlipwayError } from '@slipway/app';
+import { valueAt } from './json-value.ts';
 
 /**
  * Asks a registry which digest a tag has, by the OCI distribution specification (a HEAD of the manifest) and the token authentication that
@@ -104,12 +105,18 @@ async function authorize(
   realm.searchParams.set('scope', parameters.get('scope') ?? `repository:${repository}:pull`);
   const answer = await ask(realm.href, { headers: basic === null ? {} : { authorization: basic } }, registry, options);
   if (!answer.ok) return null;
-  const body: unknown = JSON.parse(new TextDecoder().decode(await readBounded(answer, registry)));
-  const token =
-    typeof body === 'object' && body !== null
-      ? (Reflect.get(body, 'token') ?? Reflect.get(body, 'access_token'))
-      : null;
-  return typeof token === 'string' ? `Bearer ${token}` : null;
+  const token = tokenIn(new TextDecoder().decode(await readBounded(answer, registry)));
+  return token === null ? null : `Bearer ${token}`;
+}
+
+function tokenIn(text: string): string | null {
+  try {
+    const body: unknown = JSON.parse(text);
+    const token = valueAt(body, 'token') ?? valueAt(body, 'access_token');
+    return typeof token === 'string' ? token : null;
+  } catch {
+    return null;
+  }
 }
 
 async function ask(url: string, init: RequestInit, registry: string, options: RegistryOptions): Promise<Response> {

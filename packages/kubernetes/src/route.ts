@@ -30,7 +30,7 @@ export function routes(plan: Plan, parts: readonly ReleasePart[]): KubernetesObj
   if (backends.length === 0) return [];
   if (plan.hosts.length === 0)
     throw new SlipwayError('mistake', `${plan.environment} has a service with a route, but no host name`, {
-      hint: 'Give the environment a host in slipway.yaml, or a domain below which each environment has a name.',
+      hint: 'Give the environment a host in slipway.yaml, or name the domain below which it has one: slipway render --domain DOMAIN',
     });
   const hosts = [...new Set(plan.hosts)].sort(byText);
   const names = [...new Set(backends.map(({ service }) => service.name))];
