@@ -12,6 +12,8 @@ import type { EnvironmentStatus, Observation } from './status.ts';
 export interface Engine {
   /** Name that `engine:` of an environment refers to, e.g. `machine`. */
   readonly name: string;
+  /** What it starts processes from: the artifact of a release, or the images that a plan names. */
+  readonly starts: 'artifact' | 'image';
 
   start(): Promise<void>;
   /** Lets go of the connection; what runs keeps running. Safe to call twice, or before `start`. */

@@ -18,8 +18,10 @@ export const jobRunSchema = z.object({
   source: z.string().optional(),
   /** Shell command, run with `sh -c`. */
   run: z.string(),
-  /** Absolute path it runs in. */
+  /** Absolute path it runs in, for engines that start artifacts. */
   folder: z.string(),
+  /** Container image, for engines that start images. */
+  image: z.string().optional(),
   /**
    * `read-only`: the folder can't be changed by the job. `read-write`: the folder belongs to the job while it
    * runs and is sealed (read-only for every process an engine starts) when it has ended well.
@@ -29,6 +31,8 @@ export const jobRunSchema = z.object({
   timeoutSeconds: z.number().positive(),
   /** Bytes for its whole process tree; null: no limit. */
   memory: z.int().positive().nullable(),
+  /** Cores that are kept for it, where nodes have a scheduler. */
+  cpu: z.number().positive().optional(),
 });
 
 export const jobResultSchema = z.object({

@@ -29,9 +29,13 @@ export function imageOf(app: App, section: 'services' | 'workers' | 'jobs', name
   });
 }
 
-/** Every image of an app, each once: services, workers, and jobs that are objects. */
-export function imagesOf(app: App): string[] {
-  const jobs = Object.entries(app.jobs).filter(([, { when }]) => when !== 'by-hand');
+/**
+ * Every image of an app, each once: services, workers and jobs.
+ *
+ * @param byHand whether jobs that are run by hand count; they are no objects.
+ */
+export function imagesOf(app: App, byHand: 'with jobs by hand' | 'without' = 'without'): string[] {
+  const jobs = Object.entries(app.jobs).filter(([, { when }]) => byHand === 'with jobs by hand' || when !== 'by-hand');
   return [
     ...new Set([
       ...Object.keys(app.services).map((name) => imageOf(app, 'services', name)),

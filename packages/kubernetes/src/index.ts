@@ -1,8 +1,11 @@
-export { imagesOf, isPinned } from './image.ts';
+export { dockerLogin } from './docker-login.ts';
+export { imageOf, imagesOf, isPinned } from './image.ts';
 export type { KubernetesObject } from './kubernetes-object.ts';
 export { manifest } from './manifest.ts';
 export { planApp } from './plan-app.ts';
 export type { PlanOptions } from './plan-app.ts';
+export { planRelease } from './plan-release.ts';
+export type { ReleaseOptions } from './plan-release.ts';
 export { resolveDigest } from './registry.ts';
 export type { RegistryOptions } from './registry.ts';
 export type { Naming } from './release-part.ts';

@@ -1,24 +1,6 @@
-import type { App, Lane, Worker } from '@slipway/app';
-import { plannedService } from '@slipway/engine';
-import type { Plan, PlannedJob, PlannedLane, PlannedWorker } from '@slipway/engine';
-import { imageOf } from './image.ts';
-import { byText } from './kubernetes-object.ts';
-
-/** Bytes that the runner of a worker needs beside its attempt. */
-const RUNNER_BYTES = 256 * 2 ** 20;
-/** Seconds that the runner may take to end beyond what its tasks may. */
-const STOP_MARGIN_SECONDS = 5;
-const START_RUNNER =
-  'export SLIPWAY_URL="$SLIPWAY_QUEUE_URL" SLIPWAY_TOKEN="$SLIPWAY_QUEUE_TOKEN"; eval exec "$SLIPWAY_START_RUNNER"';
-/** What tasks get of the variables of the runner, beside config and secrets. */
-const PASSED_ON = [
-  'SLIPWAY_APP',
-  'SLIPWAY_COMMIT',
-  'SLIPWAY_ENVIRONMENT',
-  'SLIPWAY_QUEUE_TOKEN',
-  'SLIPWAY_QUEUE_URL',
-  'SLIPWAY_RELEASE',
-];
+import type { App, Lane } from '@slipway/app';
+import type { Plan } from '@slipway/engine';
+import { planRelease } from './plan-release.ts';
 
 export interface PlanOptions {
   /** Name of the environment, `pr-12` for that of a pull request. */
@@ -40,94 +22,43 @@ export interface PlanOptions {
  * @throws {SlipwayError} `mistake` when something has no image.
  */
 export function planApp(app: App, options: PlanOptions): Plan {
-  const image = (section: 'services' | 'workers' | 'jobs', name: string): string => {
-    const declared = imageOf(app, section, name);
-    return options.images.get(declared) ?? declared;
-  };
+  const { environment, commit, config, images } = options;
   return {
-    environment: `${app.app}/${options.environment}`,
+    environment: `${app.app}/${environment}`,
     generation: 1,
     hosts: [...options.hosts],
     sleepSeconds: null,
     tasks: 'none',
     releases: [
-      {
+      planRelease(app, {
+        environment,
         number: 1,
-        commit: options.commit,
+        commit,
         weight: 100,
-        artifact: '',
-        variables: { ...options.config },
-        services: Object.entries(app.services).map(([name, service]) => ({
-          ...plannedService(name, service),
-          image: image('services', name),
-          maxReplicas: service.replicas.max,
-        })),
-        workers: Object.entries(app.workers).map(([name, worker]) =>
-          plannedWorker(app, options, { name, worker, image: image('workers', name) }),
-        ),
-        jobs: Object.entries(app.jobs).flatMap(([name, job]): PlannedJob[] =>
-          job.when === 'by-hand'
-            ? []
-            : [
-                {
-                  name,
-                  run: job.run,
-                  image: image('jobs', name),
-                  when: job.when,
-                  schedule: job.schedule,
-                  size: job.size,
-                  timeoutSeconds: job.timeout,
-                },
-              ],
-        ),
-      },
+        variables: config,
+        images,
+        lane: (name, lane) => declaredLane(app, name, lane, options.ceiling),
+        jobs: 'all',
+      }),
     ],
   };
 }
 
-function plannedWorker(
+/** A lane as it is declared, within the ceiling. A range of replicas is for somebody else to decide. */
+function declaredLane(
   app: App,
-  options: PlanOptions,
-  { name, worker, image }: { name: string; worker: Worker; image: string },
-): PlannedWorker {
-  const normal = atMost(worker.normal, options.ceiling);
-  const fallback = atMost(worker.fallback ?? worker.normal, options.ceiling);
-  const runner = (lane: 'normal' | 'fallback'): string =>
-    JSON.stringify({
-      kind: `${app.app}/${options.environment}/${name}`,
-      retries: worker.retries,
-      fallback: worker.fallback === null ? 'none' : 'bigger',
-      command: worker.run,
-      process: worker.process,
-      limits: { normal: limitsOf(normal), fallback: limitsOf(fallback) },
-      slots: { normal: lane === 'normal' ? 1 : 0, fallback: lane === 'fallback' ? 1 : 0 },
-      pass: [...PASSED_ON, ...Object.keys(options.config), ...app.secrets].sort(byText),
-      graceSeconds: worker.stop,
-    });
+  name: string,
+  lane: 'normal' | 'fallback',
+  ceiling: PlanOptions['ceiling'],
+): Lane & { replicas: number | null } {
+  const worker = app.workers[name];
+  if (worker === undefined) throw new Error(`the app has no worker ${name}`);
   const { min, max } = worker.replicas;
-  const lane = (name: 'normal' | 'fallback', { cpu, memory }: Lane): PlannedLane => ({
-    lane: name,
-    replicas: min === max ? min : null,
-    maxReplicas: max,
-    size: { cpu, memory: memory + RUNNER_BYTES },
-    variables: { SLIPWAY_RUNNER: runner(name) },
-  });
+  const declared = lane === 'fallback' ? (worker.fallback ?? worker.normal) : worker.normal;
   return {
-    name,
-    run: START_RUNNER,
-    image,
-    replicas: 0,
-    size: { cpu: normal.cpu, memory: normal.memory + RUNNER_BYTES },
-    stopSeconds: worker.stop + STOP_MARGIN_SECONDS,
-    variables: {},
-    lanes: [lane('normal', normal), ...(worker.fallback === null ? [] : [lane('fallback', fallback)])],
+    ...declared,
+    cpu: Math.min(declared.cpu, ceiling.cpu ?? Infinity),
+    memory: Math.min(declared.memory, ceiling.memory ?? Infinity),
+    replicas: min === max ? min : null,
   };
-}
-
-function atMost(lane: Lane, { cpu, memory }: PlanOptions['ceiling']): Lane {
-  return { ...lane, cpu: Math.min(lane.cpu, cpu ?? Infinity), memory: Math.min(lane.memory, memory ?? Infinity) };
-}
-
-function limitsOf({ cpu, memory, timeout }: Lane) {
-  return { cpu, memoryBytes: memory, timeoutSeconds: timeout };
 }

@@ -39,7 +39,7 @@ export function placeOf(image: string): { registry: string; repository: string }
 /**
  * @param image Without tag and digest.
  * @returns `sha256:...` of the image, or of the index of an image for several platforms.
- * @throws {SlipwayError} `mistake` when there is no such image, `denied` when the registry does not let us see it, `transient` when it does not answer.
+ * @throws {SlipwayError} `not-found` when there is no such image, `denied` when the registry does not let us see it, `transient` when it does not answer.
  */
 export async function resolveDigest(image: string, tag: string, options: RegistryOptions = {}): Promise<string> {
   const { registry, repository } = placeOf(image);
@@ -54,7 +54,7 @@ export async function resolveDigest(image: string, tag: string, options: Registr
       response = await ask(url, { method: 'HEAD', headers: { ...headers, authorization } }, registry, options);
   }
   if (response.status === 404)
-    throw new SlipwayError('mistake', `there is no image ${about}`, {
+    throw new SlipwayError('not-found', `there is no image ${about}`, {
       hint: 'Push the image of this commit first; or pin one in slipway.yaml, NAME@sha256:DIGEST; or leave tags as they are with --no-resolve.',
     });
   if (response.status === 401 || response.status === 403)

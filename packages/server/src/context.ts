@@ -1,10 +1,9 @@
-import type { Engine } from '@slipway/engine';
 import type { Forge } from '@slipway/forge';
 import type { Queue } from '@slipway/queue';
 import type { ObjectStore } from '@slipway/queue/objects';
 import type { Pool } from 'pg';
 import type { Changes } from './events/changes.ts';
-import type { Fleet } from './environments/fleet.ts';
+import type { Engines } from './environments/engines.ts';
 import type { QueueAccess } from './workers/queue-access.ts';
 import type { QueueKinds } from './workers/queue-kinds.ts';
 
@@ -22,15 +21,10 @@ export interface Context {
   /** What the queues of apps are. */
   kinds: QueueKinds;
   forge: Forge;
-  engine: Engine;
-  /** What the engine sees, by environment. */
-  fleet: Fleet;
+  /** What runs environments; the machine one also runs builds and checks. */
+  engines: Engines;
   changes: Changes;
   /** Where artifacts are kept. */
   artifacts: string;
-  /** Environments are reached as `<environment>.<app>.<domain>`. */
-  domain: string;
-  /** Port of the router, for URLs. */
-  routerPort: number;
   log: (message: string) => void;
 }

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { SlipwayError, type App } from '@slipway/app';
 import {
   DEFAULT_TARGET,
+  dockerLogin,
   imagesOf,
   isPinned,
   planApp,
@@ -12,7 +13,6 @@ import {
 } from '@slipway/kubernetes';
 import type { EnvironmentTarget } from '../target.ts';
 import { headOf, readCheckout, readConfig } from './checkout.ts';
-import { dockerLogin } from './docker-login.ts';
 import { cidr, objectName, placeIn } from './option-values.ts';
 
 /** As they are on the command line. */

@@ -86,7 +86,7 @@ export class ExecSockets {
     };
     gone.throwIfAborted();
     const send = (stream: 1 | 2) => (chunk: Uint8Array) => client.send(Buffer.concat([Buffer.from([stream]), chunk]));
-    const { exitCode } = await this.#context.engine.exec(request, {
+    const { exitCode } = await this.#context.engines.of(environment).engine.exec(request, {
       stdin: frames(client, gone),
       stdout: send(1),
       stderr: send(2),

@@ -58,7 +58,7 @@ export const runningRoutes: RouteGroup = (api, context) => {
             follow: query.follow === 'true',
           };
           try {
-            for await (const line of context.engine.logs(request, abort.signal))
+            for await (const line of context.engines.of(found).engine.logs(request, abort.signal))
               await out.write(`${JSON.stringify(viewLine(line))}\n`);
           } catch (error) {
             if (!abort.signal.aborted) await out.write(`${JSON.stringify({ error: problemOf(error, context.log) })}\n`);
@@ -107,7 +107,7 @@ export const runningRoutes: RouteGroup = (api, context) => {
             // The job goes on when nobody listens any more; its output is in the logs.
             const result = await runJob(context, {
               id: `by-hand-${randomUUID()}`,
-              environment: `${app}/${found.name}`,
+              environment: found,
               name,
               job,
               target,

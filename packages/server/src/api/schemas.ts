@@ -59,6 +59,8 @@ export const environmentSchema = z
     app: z.string(),
     environment: z.string(),
     kind: z.enum(['branch', 'environment', 'pull-request']),
+    /** The machine, or the name of a cluster. */
+    engine: z.string(),
     state: environmentState,
     reason: z.string().nullable(),
     /** The release that serves; null before the first. */

@@ -49,7 +49,7 @@ export async function runCheck(
   const outcome =
     check && checkRun.folder !== null
       ? await runCommandCheck(
-          context.engine,
+          context.engines.machine.engine,
           { id: `check-${checkRun.id}`, app: checkRun.app, sha: checkRun.sha, check, folder: checkRun.folder },
           attempt.signal,
         )

@@ -48,6 +48,8 @@ export interface EnvironmentRow {
   branch: string | null;
   pullRequest: number | null;
   policy: EnvironmentPolicy;
+  /** The engine that runs it; null until something is planned there. */
+  engine: string | null;
   currentRelease: number | null;
   heldCommit: string | null;
   failure: string | null;
@@ -60,7 +62,7 @@ export interface EnvironmentRow {
 }
 /** For `from environment join app on app.id = environment.app_id`. */
 export const environmentColumns = `environment.id, environment.app_id as "appId", app.name as app, environment.name,
-  environment.kind, environment.branch, environment.pull_request as "pullRequest", environment.policy,
+  environment.kind, environment.branch, environment.pull_request as "pullRequest", environment.policy, environment.engine,
   environment.current_release as "currentRelease", environment.held_commit as "heldCommit", environment.failure,
   environment.plan, environment.generation, environment.activity, environment.expires_at as "expiresAt",
   environment.removal, environment.updated_at as "updatedAt"`;
@@ -74,12 +76,14 @@ export interface ReleaseRow {
   artifact: string;
   definition: App;
   config: Record<string, string>;
+  /** What runs for each image that the definition names; null: the artifact itself runs. */
+  images: Record<string, string> | null;
   actor: string;
   createdAt: Date;
   servedAt: Date | null;
 }
 export const releaseColumns = `release.app_id as "appId", release.number, release.environment_id as "environmentId",
-  release.sha, release.artifact, release.definition, release.config, release.actor,
+  release.sha, release.artifact, release.definition, release.config, release.images, release.actor,
   release.created_at as "createdAt", release.served_at as "servedAt"`;
 
 export type RolloutKind = 'deploy' | 'promote' | 'rollback';

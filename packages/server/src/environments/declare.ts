@@ -34,6 +34,7 @@ export async function declareEnvironments(
   definition: App,
 ): Promise<void> {
   const before = await ceilings(client, app);
+  await declarePatches(client, app, definition);
   const declared = Object.entries(definition.environments).filter(([, policy]) => policy.source !== 'pull-requests');
   for (const [name, policy] of declared) {
     const branch = policy.source === 'branch' ? (policy.branch ?? app.defaultBranch) : null;
@@ -69,6 +70,11 @@ export async function declareEnvironments(
       environmentId: id,
       message: `${name} is not in slipway.yaml any more. It keeps running and gets no new commits. To remove it: slipway remove ${app.name}/${name} --confirm ${name}`,
     });
+}
+
+/** What the default branch changes in Kubernetes objects holds for all environments; those that run get it with their next plan. */
+async function declarePatches(client: PoolClient, app: AppRow, { kubernetes }: App): Promise<void> {
+  await client.query(`update app set patches = $2 where id = $1`, [app.id, JSON.stringify(kubernetes.patches)]);
 }
 
 interface Ceilinged extends Pick<EnvironmentRow, 'id' | 'name' | 'policy'> {

@@ -1,13 +1,14 @@
 import { messageOf } from '@slipway/app';
 import type { EnvironmentStatus } from '@slipway/engine';
 import type { Context } from '../context.ts';
+import type { Site } from './engines.ts';
 import { environmentColumns, environmentTable, type EnvironmentRow } from '../database/records.ts';
 import { row, rows } from '../database/sql.ts';
 import { appendEvent } from '../events/append.ts';
 import { tellEngine } from '../rollouts/plan.ts';
 
 /**
- * Keeps rows and engine in agreement, in both directions: the engine is told the plans it does not have, and what it reports becomes
+ * Keeps rows and engines in agreement, in both directions: an engine is told the plans it does not have, and what it reports becomes
  * events. It acts on changes only; a quiet system costs nothing.
  */
 export class Reconciler {
@@ -24,13 +25,20 @@ export class Reconciler {
   }
 
   async start(): Promise<void> {
-    const { fleet } = this.#context;
-    this.#off = [
-      fleet.onChange((name, status) => this.#after(name, () => this.#record(name, status))),
-      fleet.onSynced(() => this.#after('plans', () => this.#convergeAll())),
-    ];
+    const { engines } = this.#context;
+    this.#off = [engines.onJoined((site) => void this.#attach(site))];
+    for (const site of engines.all()) await this.#attach(site);
+  }
+
+  /** One that leaves is stopped, and tells nothing more. */
+  async #attach(site: Site): Promise<void> {
+    const { fleet, engine } = site;
+    this.#off.push(
+      fleet.onChange((name, status) => this.#after(name, () => this.#record(site, name, status))),
+      fleet.onSynced(() => this.#after(`plans of ${engine.name}`, () => this.#convergeAll(site))),
+    );
     // Before that nothing is known of the engine, and `synced` comes.
-    if (fleet.connected) await this.#convergeAll();
+    if (fleet.connected) await this.#convergeAll(site);
   }
 
   async stop(): Promise<void> {
@@ -39,15 +47,16 @@ export class Reconciler {
     await this.#work;
   }
 
-  /** Tells the engine every plan it may not have: after a start, and after the engine came back. The same plan again changes nothing. */
-  async #convergeAll(): Promise<void> {
+  /** Tells an engine every plan it may not have: after a start, and after the engine came back. The same plan again changes nothing. */
+  async #convergeAll({ engine, fleet }: Site): Promise<void> {
     const environments = await rows<EnvironmentRow>(
       this.#context.pool,
-      `select ${environmentColumns} from ${environmentTable} where environment.removal in ('none', 'waiting') and environment.plan is not null`,
+      `select ${environmentColumns} from ${environmentTable} where environment.removal in ('none', 'waiting') and environment.plan is not null and environment.engine = $1`,
+      [engine.name],
     );
     for (const environment of environments) {
       const name = `${environment.app}/${environment.name}`;
-      const status = this.#context.fleet.status(name);
+      const status = fleet.status(name);
       if (status && status.generation >= Number(environment.generation)) continue;
       await this.#converge(environment);
     }
@@ -58,9 +67,9 @@ export class Reconciler {
     if (!environment.plan || this.#converging.has(name)) return;
     this.#converging.add(name);
     try {
-      await tellEngine(this.#context, environment.id, environment.plan);
+      await tellEngine(this.#context, environment, environment.plan);
     } catch (error) {
-      this.#context.log(`${name}: the engine did not take plan ${environment.generation}: ${messageOf(error)}`);
+      this.#context.log(`${name}: its engine did not take plan ${environment.generation}: ${messageOf(error)}`);
     } finally {
       this.#converging.delete(name);
     }
@@ -77,7 +86,7 @@ export class Reconciler {
       });
   }
 
-  async #record(name: string, status: EnvironmentStatus | null): Promise<void> {
+  async #record(site: Site, name: string, status: EnvironmentStatus | null): Promise<void> {
     const news = this.#news(name, status);
     const [app = '', environmentName = ''] = name.split('/');
     const environment = await row<EnvironmentRow>(
@@ -87,9 +96,11 @@ export class Reconciler {
       [app, environmentName],
     );
     if (!environment) {
-      if (status) await this.#removeLeftover(app, environmentName);
+      if (status) await this.#removeLeftover(site, app, environmentName);
       return;
     }
+    // Something of the same name that another engine runs.
+    if (environment.engine !== site.engine.name) return;
     this.#context.changes.environmentSeen(environment.id);
     if (status === null) {
       // The engine lost it although it is wanted (its folder was deleted, a new machine): it is told again.
@@ -137,13 +148,13 @@ export class Reconciler {
    * The engine runs an environment that was removed: it was told a plan that was read just before. That it was removed is on record;
    * one that was never heard of is left alone.
    */
-  async #removeLeftover(app: string, name: string): Promise<void> {
+  async #removeLeftover({ engine }: Site, app: string, name: string): Promise<void> {
     const removed = await row(
       this.#context.pool,
-      `select environment.id from ${environmentTable} where app.name = $1 and environment.name = $2 limit 1`,
-      [app, name],
+      `select environment.id from ${environmentTable} where app.name = $1 and environment.name = $2 and environment.engine = $3 limit 1`,
+      [app, name, engine.name],
     );
-    if (removed) await this.#context.engine.remove(`${app}/${name}`);
+    if (removed) await engine.remove(`${app}/${name}`);
   }
 
   /** What of a status has not been reported yet. */

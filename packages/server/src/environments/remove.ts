@@ -70,7 +70,8 @@ export async function removeEnvironment(context: Context, { environmentId }: { e
     [environmentId],
   );
   if (environment.removal !== 'removing') return;
-  await context.engine.remove(`${environment.app}/${environment.name}`);
+  // Where nothing was ever planned, nothing runs.
+  if (environment.engine !== null) await context.engines.of(environment).engine.remove(`${environment.app}/${environment.name}`);
   await transaction(context.pool, async (client) => {
     const removed = await row(
       client,

@@ -15,6 +15,7 @@ import {
 } from '../database/records.ts';
 import { rows } from '../database/sql.ts';
 import { environmentHosts } from '../rollouts/plan.ts';
+import { engineName } from './engines.ts';
 import { withLastLines } from '../rollouts/transitions.ts';
 
 /** What people and programs are shown of environments: rows and what the engine sees, in one object. */
@@ -62,10 +63,11 @@ function viewEnvironment(
   release: ReleaseRow | null,
   rollout: RolloutRow | null,
 ): ApiEnvironment {
-  const status = context.fleet.status(`${environment.app}/${environment.name}`);
-  const { state, reason } = stateOf(environment, release, rollout, status, context.fleet.connected);
+  const site = context.engines.named(engineName(environment));
+  const status = site?.fleet.status(`${environment.app}/${environment.name}`) ?? null;
+  const { state, reason } = stateOf(environment, release, rollout, status, site?.fleet.connected ?? false);
   const definition = release?.definition ?? null;
-  const url = `http://${environmentHosts(environment, context.domain)[0]}:${context.routerPort}`;
+  const url = site && `http://${environmentHosts(environment, site.domain)[0]}${site.port}`;
   const ready = (name: string): number =>
     status?.instances.filter((one) => one.name === name && one.release === release?.number && one.state === 'ready')
       .length ?? 0;
@@ -73,6 +75,7 @@ function viewEnvironment(
     app: environment.app,
     environment: environment.name,
     kind: environment.kind,
+    engine: engineName(environment),
     state,
     reason,
     release: release ? { number: release.number, commit: release.sha } : null,
@@ -80,9 +83,8 @@ function viewEnvironment(
       name,
       ready: ready(name),
       desired: service.replicas.min,
-      url: service.route === null ? null : `${url}${service.route === '/' ? '' : service.route}`,
+      url: service.route === null || url === null ? null : `${url}${service.route === '/' ? '' : service.route}`,
     })),
-    // One runner, while there is something to do; how many tasks it does at once is a matter of the queue.
     workers: plannedRunners(environment, release).map(({ name, replicas }) => ({
       name,
       ready: ready(name),
@@ -100,12 +102,19 @@ function viewEnvironment(
   };
 }
 
-/** The processes of the workers of a release, as they are planned now. */
+/**
+ * The processes of the workers of a release, as they are planned now. On a machine that is one runner while there is something to do, and how many
+ * tasks it does at once is a matter of the queue; where lanes have processes of their own, it is all of these.
+ */
 function plannedRunners(
   { plan }: Pick<EnvironmentRow, 'plan'>,
   release: Pick<ReleaseRow, 'number'> | null,
 ): { name: string; replicas: number }[] {
-  return plan?.releases.find(({ number }) => number === release?.number)?.workers ?? [];
+  const workers = plan?.releases.find(({ number }) => number === release?.number)?.workers ?? [];
+  return workers.map(({ name, replicas, lanes }) => ({
+    name,
+    replicas: lanes?.reduce((sum, lane) => sum + (lane.replicas ?? 0), 0) ?? replicas,
+  }));
 }
 
 /**

@@ -31,6 +31,8 @@ interface ChangeMap {
   event: [EventRow];
   /** Id of an environment whose row, rollout, release or status changed. */
   environment: [string];
+  /** Name of a cluster that was added, changed or taken away. */
+  cluster: [string];
   /** Something was announced on the channel of the apps' tasks. */
   task: [string];
   /** The connection was lost and is back. */
@@ -95,6 +97,12 @@ export class Changes {
     return () => this.#emitter.off('environment', listener);
   }
 
+  /** Calls `listener` with the name of each cluster that was added, changed or taken away. Returns the function that ends it. */
+  onCluster(listener: (name: string) => void): () => void {
+    this.#emitter.on('cluster', listener);
+    return () => this.#emitter.off('cluster', listener);
+  }
+
   /** Calls `listener` with each notification about tasks of apps. Returns the function that ends it. */
   onTask(listener: (notification: string) => void): () => void {
     this.#emitter.on('task', listener);
@@ -139,6 +147,7 @@ export class Changes {
   #notified(payload: string): void {
     const [what, id = ''] = payload.split(':');
     if (what === 'environment') this.#emitter.emit('environment', id);
+    else if (what === 'cluster') this.#emitter.emit('cluster', id);
     else {
       this.#announced.add(Number(id));
       this.#read();

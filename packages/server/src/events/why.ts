@@ -198,12 +198,16 @@ async function awaitedBy(context: Context, environment: ApiEnvironment): Promise
       'It sleeps until the next request.',
       environment.url === null ? null : `Open ${environment.url}`,
     );
-  if (context.fleet.goneSince !== null)
+  const site = context.engines.named(environment.engine);
+  if (site?.fleet.goneSince != null)
     entries.push({
-      at: context.fleet.goneSince.toISOString(),
+      at: site.fleet.goneSince.toISOString(),
       kind: 'awaited',
-      message: 'The engine does not answer; it is asked again until it does.',
-      unblock: 'slipway up starts the agent again; its log says why it ended.',
+      message: `The engine ${site.engine.name} does not answer; it is asked again until it does.`,
+      unblock:
+        site === context.engines.machine
+          ? 'slipway up starts the agent again; its log says why it ended.'
+          : `See that the cluster can be reached, and its credentials hold: slipway cluster list`,
     });
   return entries;
 }

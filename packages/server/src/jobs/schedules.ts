@@ -55,7 +55,7 @@ export async function runScheduledJob(
   const result = await runJob(context, {
     // By the task: a control plane that was killed attaches to the job instead of running it twice.
     id: `schedule-${attempt.taskId}`,
-    environment: `${environment.app}/${environment.name}`,
+    environment,
     name,
     job,
     target,

@@ -112,7 +112,7 @@ async function runBuild(
   const { command } = build;
   const event = { appId: commit.appId, sha: commit.sha, data: { command } };
   await appendEvent(context.pool, { kind: 'build.started', ...event, message: `Build "${command}" runs.` });
-  const result = await context.engine.run(
+  const result = await context.engines.machine.engine.run(
     {
       id: build.job,
       environment: null,

@@ -11,16 +11,19 @@ import {
 } from '../database/records.ts';
 import { row, theRow, transaction } from '../database/sql.ts';
 import { appendEvent } from '../events/append.ts';
+import type { Site } from '../environments/engines.ts';
 import { RolloutEnded } from '../rollouts/transitions.ts';
+import { pinImages } from './images.ts';
 
 /**
  * Freezes commit, artifact, definition and config into the next numbered release of the app, and names it in the rollout, in one
  * transaction. What is frozen never changes; going back to it restores all of it.
  *
+ * @param signal aborting it stops waiting for images.
  * @throws {SlipwayError} `mistake` when the config of this environment is not valid.
  * @throws {RolloutEnded}
  */
-export async function freezeRelease(context: Context, rollout: RolloutRow): Promise<ReleaseRow> {
+export async function freezeRelease(context: Context, rollout: RolloutRow, signal: AbortSignal): Promise<ReleaseRow> {
   // A control plane that was killed right after this has its release already.
   if (rollout.release !== null)
     return await theRow<ReleaseRow>(
@@ -36,17 +39,12 @@ export async function freezeRelease(context: Context, rollout: RolloutRow): Prom
   const { definition } = commit;
   if (!definition || commit.artifact === null)
     throw new Error(`commit ${rollout.sha} is to be released without an artifact`);
-  const environment = await theRow<Pick<EnvironmentRow, 'name' | 'policy'>>(
+  const environment = await theRow<Pick<EnvironmentRow, 'name' | 'policy' | 'engine'>>(
     context.pool,
-    `select name, policy from environment where id = $1`,
+    `select name, policy, engine from environment where id = $1`,
     [rollout.environmentId],
   );
-  if (environment.policy.engine !== context.engine.name)
-    throw new SlipwayError(
-      'mistake',
-      `${environment.name} asks for the engine ${environment.policy.engine}, which this Slipway does not have.`,
-      { hint: `It has ${context.engine.name}. Take \`engine:\` out of the environment, or name that one.` },
-    );
+  const { engine } = engineFor(context, rollout, environment);
   const config = await readConfig(context.forge, definition, rollout.sha, environment);
   if (!config.ok) throw new SlipwayError('mistake', config.reason);
   if (definition.secrets.length > 0)
@@ -62,7 +60,11 @@ export async function freezeRelease(context: Context, rollout: RolloutRow): Prom
       `slipway.yaml declares databases (${databases.join(', ')}), which this version can't provide yet.`,
       { hint: 'Take `databases:` out, and give the URL of a database of your own as config.' },
     );
+  const images =
+    engine.starts === 'image' ? await pinImages(context, rollout, { definition, sha: rollout.sha }, signal) : null;
   return await transaction(context.pool, async (client) => {
+    // From here on that is where it runs.
+    await client.query(`update environment set engine = $2 where id = $1`, [rollout.environmentId, engine.name]);
     const { number } = await theRow<{ number: number }>(
       client,
       `update app set last_release = last_release + 1 where id = $1 returning last_release as number`,
@@ -70,8 +72,8 @@ export async function freezeRelease(context: Context, rollout: RolloutRow): Prom
     );
     const release = await theRow<ReleaseRow>(
       client,
-      `insert into release (app_id, number, environment_id, sha, artifact, definition, config, actor)
-       values ($1, $2, $3, $4, $5, $6, $7, $8) returning ${releaseColumns}`,
+      `insert into release (app_id, number, environment_id, sha, artifact, definition, config, images, actor)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning ${releaseColumns}`,
       [
         rollout.appId,
         number,
@@ -80,6 +82,7 @@ export async function freezeRelease(context: Context, rollout: RolloutRow): Prom
         commit.artifact,
         definition,
         config.config,
+        images,
         rollout.actor,
       ],
     );
@@ -101,5 +104,18 @@ export async function freezeRelease(context: Context, rollout: RolloutRow): Prom
       data: { release: number },
     });
     return release;
+  });
+}
+
+/** Where the environment runs. Moving it is up to a person: what runs at the old place would be forgotten there. */
+function engineFor(
+  context: Context,
+  { app }: RolloutRow,
+  environment: Pick<EnvironmentRow, 'name' | 'policy' | 'engine'>,
+): Site {
+  const { name, engine, policy } = environment;
+  if (engine === null || engine === policy.engine) return context.engines.of(environment);
+  throw new SlipwayError('mistake', `${name} runs on ${engine}, and slipway.yaml asks for ${policy.engine} now.`, {
+    hint: `Declare an environment of another name there, or remove this one first: slipway remove ${app}/${name} --confirm ${name}`,
   });
 }

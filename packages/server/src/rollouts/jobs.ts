@@ -1,7 +1,9 @@
 import { messageOf, type App, type Job } from '@slipway/app';
+import { imageOf } from '@slipway/kubernetes';
 import type { JobResult, LogLine } from '@slipway/engine';
 import type { Context } from '../context.ts';
-import type { RolloutRow } from '../database/records.ts';
+import type { EnvironmentRow, RolloutRow } from '../database/records.ts';
+import type { Site } from '../environments/engines.ts';
 import { appendEvent } from '../events/append.ts';
 import { queueUrl } from '../workers/queue-access.ts';
 import { releaseVariables, type ReleaseWithArtifact } from './plan.ts';
@@ -18,9 +20,11 @@ import { endRollout, loadRollout, RolloutEnded } from './transitions.ts';
 export async function runBeforeDeployJobs(
   context: Context,
   rollout: RolloutRow,
+  environment: EnvironmentRow,
   target: ReleaseWithArtifact,
   signals: { stopping: AbortSignal; ended: AbortSignal },
 ): Promise<void> {
+  const site = context.engines.of(environment);
   const jobs = Object.entries(target.release.definition.jobs).filter(([, job]) => job.when === 'before-deploy');
   for (const [name, job] of jobs) {
     signals.ended.throwIfAborted();
@@ -38,11 +42,11 @@ export async function runBeforeDeployJobs(
       message: `Job ${name} runs.`,
       data: { job: name },
     });
-    const cancel = (): void => void cancelUnlessSuperseded(context, rollout, id);
+    const cancel = (): void => void cancelUnlessSuperseded(context, site, rollout, id);
     signals.ended.addEventListener('abort', cancel);
     const result = await runJob(context, {
       id,
-      environment: `${rollout.app}/${rollout.environment}`,
+      environment,
       name,
       job,
       target,
@@ -67,10 +71,15 @@ export async function runBeforeDeployJobs(
   }
 }
 
-async function cancelUnlessSuperseded(context: Context, { id }: RolloutRow, jobId: string): Promise<void> {
+async function cancelUnlessSuperseded(
+  context: Context,
+  { engine }: Site,
+  { id }: RolloutRow,
+  jobId: string,
+): Promise<void> {
   try {
     const { state } = await loadRollout(context, id);
-    if (state !== 'superseded') await context.engine.cancel(jobId);
+    if (state !== 'superseded') await engine.cancel(jobId);
   } catch (error) {
     context.log(`job ${jobId} could not be ended, it is waited for: ${messageOf(error)}`);
   }
@@ -78,7 +87,7 @@ async function cancelUnlessSuperseded(context: Context, { id }: RolloutRow, jobI
 
 export interface JobOfRelease {
   id: string;
-  environment: string;
+  environment: Pick<EnvironmentRow, 'app' | 'name' | 'engine' | 'policy'>;
   name: string;
   job: Job;
   target: ReleaseWithArtifact;
@@ -90,19 +99,23 @@ export interface JobOfRelease {
 export async function runJob(context: Context, run: JobOfRelease): Promise<JobResult> {
   const { release, folder } = run.target;
   const definition: App = release.definition;
-  const [app = '', place = ''] = run.environment.split('/');
-  return await context.engine.run(
+  const { app, name: place } = run.environment;
+  const { engine, controlPlaneUrl } = context.engines.of(run.environment);
+  const environment = `${app}/${place}`;
+  const image = release.images === null ? undefined : imageFor(definition, release.images, run.name);
+  return await engine.run(
     {
       id: run.id,
-      environment: run.environment,
+      environment,
       source: run.name,
       run: run.job.run,
       folder,
+      ...(image === undefined ? {} : { image, cpu: run.job.size.cpu }),
       access: 'read-only',
       variables: {
         ...context.queueAccess.withTokenIn(
-          releaseVariables(release, await queueUrl(context.pool, { app, name: place })),
-          context.queueAccess.token(run.environment),
+          releaseVariables(release, await queueUrl(context.pool, run.environment, controlPlaneUrl)),
+          context.queueAccess.token(environment),
         ),
         SLIPWAY_APP: definition.app,
         SLIPWAY_ENVIRONMENT: place,
@@ -115,4 +128,10 @@ export async function runJob(context: Context, run: JobOfRelease): Promise<JobRe
     },
     { signal: run.signal, ...(run.output ? { output: run.output } : {}) },
   );
+}
+
+/** The image of a job, as it was frozen. */
+function imageFor(definition: App, images: Readonly<Record<string, string>>, job: string): string {
+  const declared = imageOf(definition, 'jobs', job);
+  return images[declared] ?? declared;
 }

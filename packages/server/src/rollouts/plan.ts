@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { PoolClient } from 'pg';
 import { SlipwayError } from '@slipway/app';
-import { plannedService, type Plan, type PlannedRelease } from '@slipway/engine';
+import { plannedService, type Engine, type Plan, type PlannedRelease } from '@slipway/engine';
+import { planRelease } from '@slipway/kubernetes';
 import { readLanes, type LaneRow } from '@slipway/queue/scaling';
 import type { Context } from '../context.ts';
 import {
@@ -11,11 +12,12 @@ import {
   type EnvironmentRow,
   type ReleaseRow,
 } from '../database/records.ts';
-import { row, transaction, type Database } from '../database/sql.ts';
+import { row, theRow, transaction, type Database } from '../database/sql.ts';
+import type { Site } from '../environments/engines.ts';
 import { announceEnvironment } from '../events/append.ts';
 import { enqueueScaling } from '../tasks.ts';
 import { ceilingOf, type SizeCeiling } from '../workers/ceiling.ts';
-import { plannedWorkers } from '../workers/planned-workers.ts';
+import { laneOf, plannedWorkers } from '../workers/planned-workers.ts';
 import { queueUrl, urlVariable } from '../workers/queue-access.ts';
 import { queueName, tasksSchema } from '../workers/queue-name.ts';
 import { lockEnvironment, RolloutEnded } from './transitions.ts';
@@ -33,6 +35,8 @@ export function environmentHosts(
 export interface Place {
   app: string;
   name: string;
+  /** What its engine starts. */
+  starts: Engine['starts'];
   /** Where processes use the queues of the environment. */
   queueUrl: string;
   /** What was decided for the lanes of its workers. */
@@ -49,6 +53,7 @@ export function plannedRelease(
   place: Place,
 ): PlannedRelease {
   const { definition } = release;
+  if (place.starts === 'image') return containerRelease(release, weight, place);
   return {
     number: release.number,
     commit: release.sha,
@@ -58,6 +63,22 @@ export function plannedRelease(
     services: Object.entries(definition.services).map(([name, service]) => plannedService(name, service)),
     workers: plannedWorkers(place, definition.workers, Object.keys(release.config), weight > 0 ? 'yes' : 'no'),
   };
+}
+
+/** The control plane runs the jobs itself, on every engine. */
+function containerRelease(release: ReleaseRow, weight: number, place: Place): PlannedRelease {
+  const { definition } = release;
+  const images = new Map(Object.entries(release.images ?? {}));
+  return planRelease(definition, {
+    environment: place.name,
+    number: release.number,
+    commit: release.sha,
+    weight,
+    variables: releaseVariables(release, place.queueUrl),
+    images,
+    lane: (worker, lane) => laneOf(place, definition, { worker, lane, serves: weight > 0 ? 'yes' : 'no' }),
+    jobs: 'none',
+  });
 }
 
 /** Config of a release, and where its queues are if it has any. */
@@ -110,16 +131,18 @@ export async function applyPlan(
 ): Promise<Plan> {
   const plan = await transaction(context.pool, async (client) => {
     await lockEnvironment(client, environment.id);
+    const site = context.engines.of(environment);
     const workers = [serving, starting].flatMap((one) => Object.keys(one?.release.definition.workers ?? {}));
-    const place = await readPlace(client, environment, workers);
+    const place = await readPlace(client, site, environment, workers);
     const releases: PlannedRelease[] = [];
     if (serving) releases.push(plannedRelease(serving.release, serving.folder, 100, place));
     if (starting) releases.push(plannedRelease(starting.release, starting.folder, 0, place));
     const written = await writePlan(client, environment.id, {
       environment: `${environment.app}/${environment.name}`,
-      hosts: environmentHosts(environment, context.domain),
+      hosts: environmentHosts(environment, site.domain),
       sleepSeconds: environment.policy.sleep,
       tasks: await tasksOf(client, environment),
+      ...(await patchesOf(client, site, environment)),
       releases,
     });
     // Another release may declare other workers: what was decided for them is looked at again.
@@ -127,7 +150,7 @@ export async function applyPlan(
     return written;
   });
   if (plan === null) throw new RolloutEnded();
-  await tellEngine(context, environment.id, plan);
+  await tellEngine(context, environment, plan);
   return plan;
 }
 
@@ -137,7 +160,7 @@ export async function applyPlan(
  * @returns whether the engine was told anything new.
  */
 export async function planAgain(context: Context, environmentId: string): Promise<'changed' | 'same'> {
-  const plan = await transaction(context.pool, async (client) => {
+  const told = await transaction(context.pool, async (client) => {
     await lockEnvironment(client, environmentId);
     const environment = await row<EnvironmentRow>(
       client,
@@ -147,20 +170,28 @@ export async function planAgain(context: Context, environmentId: string): Promis
     );
     if (!environment?.plan) return null;
     const present = environment.plan;
+    const site = context.engines.of(environment);
     const found: (ReleaseWithArtifact & { weight: number })[] = [];
     for (const { number, weight } of present.releases) {
       const one = await findRelease({ pool: client }, environment.appId, number);
       if (one) found.push({ ...one, weight });
     }
     const workers = found.flatMap(({ release }) => Object.keys(release.definition.workers));
-    const place = await readPlace(client, environment, workers);
+    const place = await readPlace(client, site, environment, workers);
     const releases = found.map(({ release, folder, weight }) => plannedRelease(release, folder, weight, place));
     const { generation: _, ...before } = present;
-    const wanted = { ...before, tasks: await tasksOf(client, environment), releases };
-    return isDeepStrictEqual(before, wanted) ? null : await writePlan(client, environmentId, wanted);
+    const wanted = {
+      ...before,
+      tasks: await tasksOf(client, environment),
+      ...(await patchesOf(client, site, environment)),
+      releases,
+    };
+    if (isDeepStrictEqual(before, wanted)) return null;
+    const plan = await writePlan(client, environmentId, wanted);
+    return plan && { environment, plan };
   });
-  if (plan === null) return 'same';
-  await tellEngine(context, environmentId, plan);
+  if (told === null) return 'same';
+  await tellEngine(context, told.environment, told.plan);
   return 'changed';
 }
 
@@ -184,6 +215,7 @@ async function writePlan(
 
 async function readPlace(
   client: PoolClient,
+  { engine, controlPlaneUrl }: Site,
   environment: Pick<EnvironmentRow, 'app' | 'name' | 'policy'>,
   workers: readonly string[],
 ): Promise<Place> {
@@ -192,10 +224,24 @@ async function readPlace(
   return {
     app,
     name,
-    queueUrl: await queueUrl(client, environment),
+    starts: engine.starts,
+    queueUrl: await queueUrl(client, environment, controlPlaneUrl),
     lanes: queues.length === 0 ? [] : await readLanes(client, tasksSchema, queues),
     ceiling: ceilingOf(environment),
   };
+}
+
+/** What the default branch changes in the objects that are made of the plan; where none are made, nothing. */
+async function patchesOf(
+  client: PoolClient,
+  { engine }: Site,
+  { appId }: Pick<EnvironmentRow, 'appId'>,
+): Promise<Pick<Plan, 'patches'>> {
+  if (engine.starts !== 'image') return {};
+  const { patches } = await theRow<Required<Pick<Plan, 'patches'>>>(client, `select patches from app where id = $1`, [
+    appId,
+  ]);
+  return { patches };
 }
 
 /** Whether tasks keep an environment awake. Asked only where it may sleep. */
@@ -209,16 +255,17 @@ async function tasksOf(client: PoolClient, environment: Pick<EnvironmentRow, 'id
 
 /** Tells the engine a plan that is written down. Fine when a newer one was quicker: what this one says is in it. */
 export async function tellEngine(
-  context: Pick<Context, 'pool' | 'engine' | 'fleet' | 'queueAccess'>,
-  environmentId: string,
+  context: Pick<Context, 'pool' | 'engines' | 'queueAccess'>,
+  environment: EnvironmentRow,
   plan: Plan,
 ): Promise<void> {
+  const { engine, fleet } = context.engines.of(environment);
   try {
-    context.fleet.note(await context.engine.converge(context.queueAccess.withToken(plan)));
+    fleet.note(await engine.converge(context.queueAccess.withToken(plan)));
   } catch (error) {
     if (!(error instanceof SlipwayError && error.kind === 'conflict')) throw error;
     const newer = await row(context.pool, `select from environment where id = $1 and generation > $2`, [
-      environmentId,
+      environment.id,
       plan.generation,
     ]);
     if (!newer) throw error;

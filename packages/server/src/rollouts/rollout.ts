@@ -57,12 +57,13 @@ export async function advanceRollout(
     }
     rollout = await beginRunning(context, rollout);
     if (rollout.phase === 'release') {
-      const release = await freezeRelease(context, rollout);
+      const release = await freezeRelease(context, rollout, signal);
       rollout = await moveTo(context, rollout, 'jobs', `runs the jobs before release ${release.number}`);
     }
     const target = await targetRelease(context, rollout);
     if (rollout.phase === 'jobs') {
-      await runBeforeDeployJobs(context, rollout, target, { stopping: attempt.signal, ended: ended.signal });
+      const environment = await loadEnvironment(context, rollout.environmentId);
+      await runBeforeDeployJobs(context, rollout, environment, target, { stopping: attempt.signal, ended: ended.signal });
       rollout = await moveTo(context, rollout, 'start', `starts release ${target.release.number}`);
     }
     if (rollout.phase === 'start') {
@@ -87,7 +88,7 @@ function whyItFailed(error: unknown): string | null {
   if (error instanceof SlipwayError && error.kind !== 'transient')
     return [error.message, error.hint].filter(Boolean).join(' ');
   if (error instanceof DOMException && error.name === 'TimeoutError')
-    return 'the engine did not say in time whether the release came up. See that the agent runs, then deploy again';
+    return 'the engine did not say in time whether the release came up. See that it answers (the agent runs, the cluster is up), then deploy again';
   return null;
 }
 
@@ -109,7 +110,7 @@ async function start(
   const serving = await servingRelease(context, environment);
   const plan = await applyPlan(context, environment, serving, target);
   const planned = inPlan(plan, target);
-  const judgement = await context.fleet.until(
+  const judgement = await context.engines.of(environment).fleet.until(
     plan.environment,
     (status) => judgeStart(status, planned, plan.generation),
     AbortSignal.any([signal, AbortSignal.timeout(patience(planned))]),
@@ -128,7 +129,7 @@ async function shift(
   const environment = await loadEnvironment(context, rollout.environmentId);
   const plan = await applyPlan(context, environment, target, null);
   const planned = inPlan(plan, target);
-  await context.fleet.until(
+  await context.engines.of(environment).fleet.until(
     plan.environment,
     (status) =>
       status &&

@@ -1,4 +1,4 @@
-import type { Lane as DeclaredLane, Worker } from '@slipway/app';
+import type { App, Lane as DeclaredLane, Worker } from '@slipway/app';
 import type { PlannedWorker } from '@slipway/engine';
 import type { LaneRow } from '@slipway/queue/scaling';
 import type { LaneSize } from '@slipway/queue/sizing';
@@ -39,6 +39,32 @@ export function declaredSize({ cpu, memory, timeout }: DeclaredLane): LaneSize {
   return { cpu, memoryBytes: memory, timeoutSeconds: timeout };
 }
 
+/** Where processes of workers are planned, and what was decided for their lanes. */
+interface WorkerPlace {
+  app: string;
+  name: string;
+  ceiling: SizeCeiling;
+  lanes: readonly LaneRow[];
+}
+
+/**
+ * A lane whose processes are its slots: how large each is, and how many there are now. The scaler decided it.
+ *
+ * @param which.serves `no`: the release gets no requests yet, and no tasks either.
+ */
+export function laneOf(
+  { lanes: decided, ceiling, ...environment }: WorkerPlace,
+  { workers }: Pick<App, 'workers'>,
+  which: { worker: string; lane: LaneName; serves: 'yes' | 'no' },
+): DeclaredLane & { replicas: number } {
+  const worker = workers[which.worker];
+  if (worker === undefined) throw new Error(`there is no worker ${which.worker}`);
+  const queue = queueName(environment, which.worker);
+  const { cpu, memoryBytes, timeoutSeconds } = sizeOf(worker, which.lane, { decided, queue, ceiling });
+  const slots = decided.find(({ kind, lane }) => kind === queue && lane === which.lane)?.slots ?? 0;
+  return { cpu, memory: memoryBytes, timeout: timeoutSeconds, replicas: which.serves === 'yes' ? slots : 0 };
+}
+
 /**
  * The workers of a release as processes: one runner for each worker that has something to do, and none for the others. The runner holds as many
  * slots of both lanes as are wanted, keeps the limits of each attempt itself, and learns how many slots it has while it runs, so
@@ -48,7 +74,7 @@ export function declaredSize({ cpu, memory, timeout }: DeclaredLane): LaneSize {
  * @param serves `no`: the release gets no requests yet, and no tasks either.
  */
 export function plannedWorkers(
-  environment: { app: string; name: string; ceiling: SizeCeiling; lanes: readonly LaneRow[] },
+  environment: WorkerPlace,
   workers: Readonly<Record<string, Worker>>,
   config: readonly string[],
   serves: 'yes' | 'no',

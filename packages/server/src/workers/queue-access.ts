@@ -65,8 +65,17 @@ export async function tellWhereWeAnswer(pool: Pool, url: string): Promise<void> 
   );
 }
 
-/** Where the queues of an environment are used over HTTP. */
-export async function queueUrl(db: Database, environment: { app: string; name: string }): Promise<string> {
+/**
+ * Where the queues of an environment are used over HTTP.
+ *
+ * @param base where its engine's processes reach the control plane; null: as processes on this machine do.
+ */
+export async function queueUrl(
+  db: Database,
+  environment: { app: string; name: string },
+  base: string | null,
+): Promise<string> {
+  if (base !== null) return `${base}/queues/${environment.app}/${environment.name}`;
   const found = await row<{ value: string }>(db, `select value from setting where name = 'url'`);
   // A worker process may plan before any server has ever answered: the first server to start plans again.
   return `${found?.value ?? 'http://127.0.0.1'}/queues/${environment.app}/${environment.name}`;
