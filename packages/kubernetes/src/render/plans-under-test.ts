@@ -10,7 +10,7 @@ import { render } from './render.ts';
 import type { RenderOptions } from './render.ts';
 import { DEFAULT_TARGET } from './target.ts';
 
-const root = join(import.meta.dirname, '..', '..', '..');
+const root = join(import.meta.dirname, '..', '..', '..', '..');
 export const COMMIT = '1234567890abcdef1234567890abcdef12345678';
 export const DIGEST = `sha256:${'0123456789abcdef'.repeat(4)}`;
 

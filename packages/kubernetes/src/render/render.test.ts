@@ -12,7 +12,7 @@ describe('snapshots', () => {
   test.each(['staging', 'production', 'pr-12'])('examples/shop, %s', async (environment) => {
     const objects = render(planOf(readApp('examples/shop'), environment, 'examples/shop'), OPTIONS);
     for (const object of objects) validate(object);
-    await expect(manifest(objects)).toMatchFileSnapshot(`../snapshots/shop-${environment}.yaml`);
+    await expect(manifest(objects)).toMatchFileSnapshot(`../../snapshots/shop-${environment}.yaml`);
   });
 
   test('the whole file of the documentation, with secrets that are there already', async () => {
@@ -21,7 +21,7 @@ describe('snapshots', () => {
       target: { ...DEFAULT_TARGET, reach: ['10.20.0.0/16'], pullSecret: 'registry' },
     });
     for (const object of objects) validate(object);
-    await expect(manifest(objects)).toMatchFileSnapshot('../snapshots/documented-production.yaml');
+    await expect(manifest(objects)).toMatchFileSnapshot('../../snapshots/documented-production.yaml');
   });
 
   test('two releases with secrets during a rollout', async () => {
@@ -48,7 +48,7 @@ describe('snapshots', () => {
       ),
     });
     for (const object of objects) validate(object);
-    await expect(manifest(objects)).toMatchFileSnapshot('../snapshots/documented-rollout.yaml');
+    await expect(manifest(objects)).toMatchFileSnapshot('../../snapshots/documented-rollout.yaml');
   });
 });
 
