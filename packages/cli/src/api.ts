@@ -1,6 +1,8 @@
 /** What the HTTP API answers. Types only: a thin command never loads the control plane. */
 export type {
   ApiApp,
+  ApiCluster,
+  ApiClusterReport,
   ApiCreatedToken,
   ApiEnvironment,
   ApiEvent,

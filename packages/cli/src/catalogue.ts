@@ -111,6 +111,12 @@ export const catalogue: CatalogueEntry[] = [
     load: () => import('./commands/remove.ts'),
   },
   {
+    name: 'cluster',
+    summary: 'Kubernetes clusters on which environments may run',
+    usage: 'add NAME [--kubeconfig FILE] [options] | list | remove NAME',
+    load: () => import('./commands/cluster.ts'),
+  },
+  {
     name: 'token',
     summary: 'create, list and revoke access tokens',
     usage: 'create NAME --role ROLE | list | revoke ID',

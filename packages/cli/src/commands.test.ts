@@ -34,6 +34,7 @@ const staging: ApiEnvironment = {
   app: 'shop',
   environment: 'staging',
   kind: 'branch',
+  engine: 'machine',
   state: 'ready',
   reason: null,
   release: { number: 7, commit },

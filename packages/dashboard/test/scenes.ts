@@ -15,6 +15,7 @@ export function environment(app: string, name: string, change: Partial<ApiEnviro
     app,
     environment: name,
     kind: 'branch',
+    engine: 'machine',
     state: 'ready',
     reason: null,
     release: { number: 12, commit: sha(12) },

@@ -1,4 +1,7 @@
+export type { ClusterCredentials } from './api/access-to.ts';
 export { flattenKubeconfig } from './api/flatten-kubeconfig.ts';
+export { inspectCluster } from './inspect.ts';
+export type { ClusterReport } from './inspect.ts';
 export { dockerLogin } from './render/docker-login.ts';
 export { imageOf, imagesOf, isPinned } from './render/image.ts';
 export type { KubernetesObject } from './render/kubernetes-object.ts';

@@ -43,6 +43,7 @@ export function createMachineEngine(options: MachineEngineOptions): MachineEngin
 }
 
 export class MachineEngine implements Engine {
+  readonly starts = 'artifact';
   readonly name: string;
   readonly #folder: string;
   #connections = new HttpAgent({ keepAlive: true });

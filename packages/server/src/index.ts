@@ -2,6 +2,8 @@ export { runServer, Server } from './server.ts';
 export type { ServerOptions } from './server.ts';
 export type {
   ApiApp,
+  ApiCluster,
+  ApiClusterReport,
   ApiCreatedToken,
   ApiEnvironment,
   ApiEvent,

@@ -13,6 +13,8 @@ import { ExecSockets } from './api/exec.ts';
 import { queueFace } from './api/queue-face.ts';
 import { gitAccess } from './commits/git-access.ts';
 import type { Context } from './context.ts';
+import { clusterSource } from './environments/clusters.ts';
+import { Engines } from './environments/engines.ts';
 import { Fleet } from './environments/fleet.ts';
 import { Reconciler } from './environments/reconcile.ts';
 import { Changes } from './events/changes.ts';
@@ -59,7 +61,7 @@ export interface ServerOptions {
 }
 
 /**
- * The control plane of one machine: started part by part, each needing those above it; stopped in reverse.
+ * The control plane: started part by part, each needing those above it; stopped in reverse.
  */
 export class Server {
   readonly #options: ServerOptions;
@@ -104,17 +106,25 @@ export class Server {
     await forge.start();
     this.#releasers.push(() => forge.stop());
 
-    const engine = createMachineEngine({ folder: options.agentFolder });
-    await engine.start();
-    this.#releasers.push(() => engine.stop());
-
     const changes = new Changes(pool, log);
     await changes.start();
     this.#releasers.push(() => changes.stop());
 
-    const fleet = new Fleet(engine, log);
-    await fleet.start();
-    this.#releasers.push(() => fleet.stop());
+    const engine = createMachineEngine({ folder: options.agentFolder });
+    const engines = new Engines({
+      machine: {
+        engine,
+        fleet: new Fleet(engine, log),
+        domain: options.domain ?? 'localhost',
+        port: `:${options.routerPort}`,
+        controlPlaneUrl: null,
+      },
+      source: clusterSource(pool, log),
+      changes,
+      log,
+    });
+    await engines.start();
+    this.#releasers.push(() => engines.stop());
 
     const kinds = new QueueKinds({ pool, changes });
     await kinds.start();
@@ -132,12 +142,9 @@ export class Server {
       queueAccess: await openQueueAccess(pool),
       kinds,
       forge,
-      engine,
-      fleet,
+      engines,
       changes,
       artifacts: path.join(data, 'artifacts'),
-      domain: options.domain ?? 'localhost',
-      routerPort: options.routerPort,
       log,
     };
     await mkdir(context.artifacts, { recursive: true });

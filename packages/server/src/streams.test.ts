@@ -16,6 +16,7 @@ import type { Context } from './context.ts';
 import { QueueKinds } from './workers/queue-kinds.ts';
 import { openQueueAccess } from './workers/queue-access.ts';
 import { tasksSchema } from './workers/queue-name.ts';
+import { Engines } from './environments/engines.ts';
 import { Fleet } from './environments/fleet.ts';
 import { Changes } from './events/changes.ts';
 import { sampleApp, SlipwayUnderTest } from './slipway-under-test.ts';
@@ -71,8 +72,19 @@ async function secondFace(slipway: SlipwayUnderTest): Promise<string> {
   onTestFinished(() => pool.end());
   const engine = countedEngine(createMachineEngine({ folder: path.join(slipway.home, 'agent') }));
   const changes = new CountedChanges(pool, log);
-  const fleet = new Fleet(engine, log);
-  for (const part of [engine, changes, fleet]) {
+  const engines = new Engines({
+    machine: {
+      engine,
+      fleet: new Fleet(engine, log),
+      domain: 'localhost',
+      port: `:${slipway.routerPort}`,
+      controlPlaneUrl: null,
+    },
+    source: { names: async () => [], open: async () => null },
+    changes,
+    log,
+  });
+  for (const part of [changes, engines]) {
     await part.start();
     onTestFinished(() => part.stop());
   }
@@ -85,12 +97,9 @@ async function secondFace(slipway: SlipwayUnderTest): Promise<string> {
     queueAccess: await openQueueAccess(pool),
     kinds: new QueueKinds({ pool, changes }),
     forge: new GitForge({ folder: path.join(folder, 'repositories'), log }),
-    engine,
-    fleet,
+    engines,
     changes,
     artifacts: path.join(folder, 'artifacts'),
-    domain: 'localhost',
-    routerPort: slipway.routerPort,
     log,
   };
   const api = createApi(context, { version: '0', dashboardFolder: null });

@@ -13,7 +13,7 @@ import {
 } from '@slipway/kubernetes';
 import type { EnvironmentTarget } from '../target.ts';
 import { headOf, readCheckout, readConfig } from './checkout.ts';
-import { cidr, objectName, placeIn } from './option-values.ts';
+import { cidr, objectName, placeIn } from '../option-values.ts';
 
 /** As they are on the command line. */
 export interface RenderCommandOptions {

@@ -4,6 +4,7 @@ import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
 import { SlipwayError } from '@slipway/app';
 import { identify } from '../access/tokens.ts';
 import type { Context } from '../context.ts';
+import { clusterRoutes } from './clusters.ts';
 import { deliveryRoutes } from './deliveries.ts';
 import { eventRoutes } from './events.ts';
 import { problemOf, problemResponse, type Api, type ApiEnvironmentVariables } from './http.ts';
@@ -96,7 +97,15 @@ export function createApi(context: Context, options: ApiOptions): Api {
   });
 
   const origin = (request: Request): string => new URL(request.url).origin;
-  for (const group of [deliveryRoutes, eventRoutes, queueRoutes, queueTaskRoutes, runningRoutes, tokenRoutes])
+  for (const group of [
+    clusterRoutes,
+    deliveryRoutes,
+    eventRoutes,
+    queueRoutes,
+    queueTaskRoutes,
+    runningRoutes,
+    tokenRoutes,
+  ])
     group(api, context, origin);
 
   api.openAPIRegistry.registerComponent('securitySchemes', 'token', { type: 'http', scheme: 'bearer' });

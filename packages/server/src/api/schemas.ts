@@ -54,6 +54,51 @@ export const rolloutSchema = z
   })
   .openapi('Rollout');
 
+const placeSchema = z.object({ namespace: z.string(), name: z.string() });
+
+export const clusterSettingsSchema = z.object({
+  /** The Gateway by which requests come in. */
+  gateway: placeSchema.optional(),
+  /** Namespace and class of an ingress controller, for a cluster without the Gateway API. */
+  ingress: placeSchema.optional(),
+  /** Environments are `<environment>.<app>.<domain>`. */
+  domain: z.string().default('localhost'),
+  /** Port of the gateway in URLs. */
+  port: z.int().min(1).max(65535).default(80),
+  /** Where processes in the cluster reach the control plane; null: as on this machine. */
+  controlPlaneUrl: z.url().nullable().default(null),
+  /** Private networks (CIDR) that processes may reach. */
+  reach: z.array(z.string()).default([]),
+  /** Secret in each environment's namespace by which images are pulled. */
+  pullSecret: z.string().nullable().default(null),
+});
+
+export const clusterSchema = z
+  .object({
+    name: z.string(),
+    access: z.enum(['kubeconfig', 'in-cluster']),
+    settings: clusterSettingsSchema,
+    state: z.enum(['connected', 'unreachable']),
+    unreachableSince: time.nullable(),
+    /** `APP/ENVIRONMENT` of what runs there. */
+    environments: z.array(z.string()),
+    addedBy: z.string(),
+    addedAt: time,
+  })
+  .openapi('Cluster');
+
+export const clusterReportSchema = z
+  .object({
+    /** Of Kubernetes. */
+    version: z.string(),
+    nodes: z.int(),
+    /** How requests come in. */
+    entrance: z.looseObject({ kind: z.enum(['gateway', 'ingress']), namespace: z.string() }),
+    /** What works differently there than elsewhere, a sentence each. */
+    notes: z.array(z.string()),
+  })
+  .openapi('ClusterReport');
+
 export const environmentSchema = z
   .object({
     app: z.string(),
@@ -282,6 +327,9 @@ export const scaleSchema = z
   })
   .openapi('Scale');
 
+export type ClusterSettings = z.infer<typeof clusterSettingsSchema>;
+export type ApiCluster = z.infer<typeof clusterSchema>;
+export type ApiClusterReport = z.infer<typeof clusterReportSchema>;
 export type ApiQueue = z.infer<typeof queueSchema>;
 export type ApiTask = z.infer<typeof taskSchema>;
 export type ApiSizeProposal = z.infer<typeof sizeProposalSchema>;

@@ -71,7 +71,8 @@ export async function removeEnvironment(context: Context, { environmentId }: { e
   );
   if (environment.removal !== 'removing') return;
   // Where nothing was ever planned, nothing runs.
-  if (environment.engine !== null) await context.engines.of(environment).engine.remove(`${environment.app}/${environment.name}`);
+  if (environment.engine !== null)
+    await context.engines.of(environment).engine.remove(`${environment.app}/${environment.name}`);
   await transaction(context.pool, async (client) => {
     const removed = await row(
       client,

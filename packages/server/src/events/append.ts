@@ -47,6 +47,8 @@ export type EventKind =
   | 'instance.failing'
   | 'instance.recovered'
   | 'engine.notice'
+  | 'cluster.added'
+  | 'cluster.removed'
   | 'token.created'
   | 'token.revoked';
 
@@ -63,7 +65,7 @@ export interface NewEvent {
   data?: Record<string, unknown>;
 }
 
-/** The channel on which a row's id is announced when its transaction commits: `event:12`, `environment:3`. */
+/** The channel on which a row's id is announced when its transaction commits: `event:12`, `environment:3`, `cluster:production`. */
 export const changeChannel = 'slipway_change';
 
 /**

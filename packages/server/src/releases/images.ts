@@ -37,12 +37,7 @@ export async function pinImages(
   return pinned;
 }
 
-async function digestOf(
-  context: Context,
-  rollout: RolloutRow,
-  image: string,
-  signal: AbortSignal,
-): Promise<string> {
+async function digestOf(context: Context, rollout: RolloutRow, image: string, signal: AbortSignal): Promise<string> {
   const began = performance.now();
   for (let tries = 0; ; tries += 1) {
     try {

@@ -63,7 +63,10 @@ export async function advanceRollout(
     const target = await targetRelease(context, rollout);
     if (rollout.phase === 'jobs') {
       const environment = await loadEnvironment(context, rollout.environmentId);
-      await runBeforeDeployJobs(context, rollout, environment, target, { stopping: attempt.signal, ended: ended.signal });
+      await runBeforeDeployJobs(context, rollout, environment, target, {
+        stopping: attempt.signal,
+        ended: ended.signal,
+      });
       rollout = await moveTo(context, rollout, 'start', `starts release ${target.release.number}`);
     }
     if (rollout.phase === 'start') {
@@ -110,11 +113,13 @@ async function start(
   const serving = await servingRelease(context, environment);
   const plan = await applyPlan(context, environment, serving, target);
   const planned = inPlan(plan, target);
-  const judgement = await context.engines.of(environment).fleet.until(
-    plan.environment,
-    (status) => judgeStart(status, planned, plan.generation),
-    AbortSignal.any([signal, AbortSignal.timeout(patience(planned))]),
-  );
+  const judgement = await context.engines
+    .of(environment)
+    .fleet.until(
+      plan.environment,
+      (status) => judgeStart(status, planned, plan.generation),
+      AbortSignal.any([signal, AbortSignal.timeout(patience(planned))]),
+    );
   if (judgement.state === 'ready') return;
   await endRollout(context, rollout, 'failed', judgement.reason, { lastLines: judgement.failure.lastLines });
   throw new RolloutEnded();
@@ -129,16 +134,18 @@ async function shift(
   const environment = await loadEnvironment(context, rollout.environmentId);
   const plan = await applyPlan(context, environment, target, null);
   const planned = inPlan(plan, target);
-  await context.engines.of(environment).fleet.until(
-    plan.environment,
-    (status) =>
-      status &&
-      status.generation >= plan.generation &&
-      (servesAlone(status, planned.number) || planned.services.length === 0)
-        ? true
-        : undefined,
-    AbortSignal.any([signal, AbortSignal.timeout(patience(planned))]),
-  );
+  await context.engines
+    .of(environment)
+    .fleet.until(
+      plan.environment,
+      (status) =>
+        status &&
+        status.generation >= plan.generation &&
+        (servesAlone(status, planned.number) || planned.services.length === 0)
+          ? true
+          : undefined,
+      AbortSignal.any([signal, AbortSignal.timeout(patience(planned))]),
+    );
 }
 
 function inPlan(plan: Plan, { release }: ReleaseWithArtifact): PlannedRelease {
