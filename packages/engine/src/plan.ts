@@ -98,6 +98,8 @@ export const planSchema = z.object({
   sleepSeconds: z.number().positive().nullable(),
   /** `waiting`: there are tasks for its workers, so it does not fall asleep, and wakes without a request. */
   tasks: z.enum(['none', 'waiting']).default('none'),
+  /** Whether an engine that can do it refuses everybody but Slipway to delete it or a part of it. */
+  protected: z.boolean().optional(),
   /** Changes to the objects that an engine makes of the plan (Kubernetes), from the default branch. They were checked when the file was read. */
   patches: z.array(z.custom<Patch>()).optional(),
   /** Oldest first. During a rollout two: the one that serves and the one that starts. */

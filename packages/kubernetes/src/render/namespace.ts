@@ -3,6 +3,7 @@ import type { KubernetesObject } from './kubernetes-object.ts';
 import { sortedMap } from './kubernetes-object.ts';
 import type { Owner } from './owner.ts';
 import { metadata } from './owner.ts';
+import { PROTECTED_LABEL } from './protection.ts';
 import { cpuQuantity, memoryQuantity } from './quantity.ts';
 
 /** Labels by which the API server refuses pods that are not `restricted`, whoever makes them. */
@@ -14,7 +15,8 @@ export const POD_SECURITY_LABELS: Readonly<Record<string, string>> = {
 
 /** The namespace of an environment, what may be used in it at most, and the account of its pods, which may do nothing. */
 export function namespaceObjects(owner: Owner, plan: Plan): KubernetesObject[] {
-  const { namespace: _, ...about } = metadata(owner, owner.namespace, { labels: POD_SECURITY_LABELS });
+  const labels = plan.protected === true ? { ...POD_SECURITY_LABELS, [PROTECTED_LABEL]: 'true' } : POD_SECURITY_LABELS;
+  const { namespace: _, ...about } = metadata(owner, owner.namespace, { labels });
   return [
     { apiVersion: 'v1', kind: 'Namespace', metadata: about },
     { apiVersion: 'v1', kind: 'ResourceQuota', metadata: metadata(owner, owner.app), spec: { hard: quota(plan) } },

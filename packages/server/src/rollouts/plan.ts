@@ -142,7 +142,7 @@ export async function applyPlan(
       hosts: environmentHosts(environment, site.domain),
       sleepSeconds: environment.policy.sleep,
       tasks: await tasksOf(client, environment),
-      ...(await patchesOf(client, site, environment)),
+      ...(await objectsOf(client, site, environment)),
       releases,
     });
     // Another release may declare other workers: what was decided for them is looked at again.
@@ -183,7 +183,7 @@ export async function planAgain(context: Context, environmentId: string): Promis
     const wanted = {
       ...before,
       tasks: await tasksOf(client, environment),
-      ...(await patchesOf(client, site, environment)),
+      ...(await objectsOf(client, site, environment)),
       releases,
     };
     if (isDeepStrictEqual(before, wanted)) return null;
@@ -231,17 +231,17 @@ async function readPlace(
   };
 }
 
-/** What the default branch changes in the objects that are made of the plan; where none are made, nothing. */
-async function patchesOf(
+/** What the default branch says of the objects that are made of the plan; where none are made, nothing. */
+async function objectsOf(
   client: PoolClient,
   { engine }: Site,
-  { appId }: Pick<EnvironmentRow, 'appId'>,
-): Promise<Pick<Plan, 'patches'>> {
+  { appId, policy }: Pick<EnvironmentRow, 'appId' | 'policy'>,
+): Promise<Pick<Plan, 'patches' | 'protected'>> {
   if (engine.starts !== 'image') return {};
   const { patches } = await theRow<Required<Pick<Plan, 'patches'>>>(client, `select patches from app where id = $1`, [
     appId,
   ]);
-  return { patches };
+  return { patches, protected: policy.protected };
 }
 
 /** Whether tasks keep an environment awake. Asked only where it may sleep. */
