@@ -34,6 +34,12 @@ export interface Engine {
   /** Stops and deletes everything that carries this environment's owner mark, and nothing else. Resolves when it is gone; fine when there is nothing. */
   remove(environment: string): Promise<void>;
 
+  /**
+   * Before fewer instances are planned: these ones, by id, have something to do, so that others are stopped first. Only engines have it on which
+   * each lane of a worker has processes of its own.
+   */
+  spare?(environment: string, instances: readonly string[]): Promise<void>;
+
   /** Log lines, oldest first; with `follow` it goes on until `signal` aborts. `source` narrows to one service, worker or job. */
   logs(request: LogRequest, signal: AbortSignal): AsyncIterable<LogLine>;
 

@@ -17,6 +17,7 @@ interface AddOptions {
   port: string;
   url?: string;
   reach?: string[];
+  runnerImage?: string;
   pullSecret?: string;
 }
 
@@ -37,6 +38,7 @@ export function define(command: Command): void {
     .option('--port <port>', 'port of the gateway, for URLs', '80')
     .option('--url <url>', 'where workers in the cluster reach the control plane')
     .option('--reach <cidr...>', 'private networks that processes may reach, such as that of a database')
+    .option('--runner-image <image>', "Slipway's image, which brings the runner of workers (default: theirs hold it)")
     .option('--pull-secret <name>', 'Secret in each namespace by which images are pulled')
     .copyInheritedSettings(command)
     .action(async (name: string, options: AddOptions) => {
@@ -96,7 +98,7 @@ async function kubeconfigOf({ inCluster, kubeconfig, context }: AddOptions): Pro
 }
 
 function settingsOf(options: AddOptions): object {
-  const { gateway, ingress, domain, port, url, reach = [], pullSecret } = options;
+  const { gateway, ingress, domain, port, url, reach = [], runnerImage, pullSecret } = options;
   if (gateway !== undefined && ingress !== undefined)
     throw new SlipwayError('mistake', 'found both --gateway and --ingress, expected the one by which requests come in');
   if (url !== undefined && !URL.canParse(url))
@@ -108,6 +110,7 @@ function settingsOf(options: AddOptions): object {
     port: wholeNumber('--port', port, 1, 65_535),
     controlPlaneUrl: url?.replace(/\/+$/, '') ?? null,
     reach: reach.map((text) => cidr('--reach', text)),
+    runnerImage: runnerImage ?? null,
     pullSecret: pullSecret === undefined ? null : objectName('--pull-secret', pullSecret),
   };
 }

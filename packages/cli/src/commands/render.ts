@@ -17,6 +17,7 @@ export function define(command: Command): void {
     )
     .option('--reach <cidr...>', 'private networks that processes may reach, such as that of a database')
     .option('--secret <name>', 'Secret in the namespace that holds the secret variables')
+    .option('--runner-image <image>', "Slipway's image, which brings the runner of workers (default: theirs hold it)")
     .option('--pull-secret <name>', 'Secret in the namespace by which images are pulled')
     .option('--policy <ref>', 'git ref whose slipway.yaml says environments and patches')
     .addHelpText(

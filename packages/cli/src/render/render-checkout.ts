@@ -25,6 +25,7 @@ export interface RenderCommandOptions {
   ingress?: string;
   reach?: string[];
   secret?: string;
+  runnerImage?: string;
   pullSecret?: string;
   /** False with `--no-resolve`. */
   resolve: boolean;
@@ -65,7 +66,7 @@ export async function renderCheckout(
   return { objects, notes: notesOf(app, secret, { ...checkout, pullRequest: environment.source === 'pull-requests' }) };
 }
 
-function targetOf({ gateway, ingress, reach = [], pullSecret }: RenderCommandOptions): Target {
+function targetOf({ gateway, ingress, reach = [], runnerImage, pullSecret }: RenderCommandOptions): Target {
   if (gateway !== undefined && ingress !== undefined)
     throw new SlipwayError('mistake', 'found both --gateway and --ingress, expected the one by which requests come in');
   let { entrance } = DEFAULT_TARGET;
@@ -78,6 +79,7 @@ function targetOf({ gateway, ingress, reach = [], pullSecret }: RenderCommandOpt
     ...DEFAULT_TARGET,
     entrance,
     reach: reach.map((text) => cidr('--reach', text)),
+    runnerImage: runnerImage ?? null,
     pullSecret: pullSecret === undefined ? null : objectName('--pull-secret', pullSecret),
   };
 }

@@ -1,5 +1,5 @@
 import { SlipwayError } from '@slipway/app';
-import type { IContainer, IPodTemplateSpec } from 'kubernetes-models/v1';
+import type { IContainer, IEnvVar, IPodTemplateSpec, IVolume, IVolumeMount } from 'kubernetes-models/v1';
 import { sortedMap } from './kubernetes-object.ts';
 import { ownerLabels } from './owner.ts';
 import { cpuQuantity, memoryQuantity } from './quantity.ts';
@@ -27,6 +27,12 @@ export interface Pod {
   mayMove: 'yes' | 'no';
   /** Whether it ends by itself. */
   lasts: 'always' | 'until-done';
+  /** Beside the folder for temporary files. */
+  mounts?: IVolumeMount[];
+  volumes?: IVolume[];
+  initContainers?: IContainer[];
+  /** Variables that are not known here, such as the pod's name. */
+  env?: IEnvVar[];
   /** Ports, probes and hooks. */
   container?: Partial<IContainer>;
 }
@@ -67,8 +73,11 @@ export function podTemplate(
         runAsGroup: USER,
         seccompProfile: { type: 'RuntimeDefault' },
       },
+      ...(pod.initContainers === undefined || pod.initContainers.length === 0
+        ? {}
+        : { initContainers: pod.initContainers }),
       containers: [container(part, pod)],
-      volumes: [{ name: 'tmp', emptyDir: { sizeLimit: TEMPORARY_SIZE } }],
+      volumes: [{ name: 'tmp', emptyDir: { sizeLimit: TEMPORARY_SIZE } }, ...(pod.volumes ?? [])],
     },
   };
 }
@@ -101,10 +110,13 @@ function container(part: ReleasePart, pod: Pod): IContainer {
     image,
     command: shellCommand(pod.run),
     ...(part.variableSources.length === 0 ? {} : { envFrom: part.variableSources }),
-    env: Object.entries(sortedMap({ ...ownVariables(part), ...pod.variables })).map(([name, value]) => ({
-      name,
-      value: literal(value),
-    })),
+    env: [
+      ...Object.entries(sortedMap({ ...ownVariables(part), ...pod.variables })).map(([name, value]) => ({
+        name,
+        value: literal(value),
+      })),
+      ...(pod.env ?? []),
+    ],
     // Memory that was not asked for can be taken away by other pods, so all of it is. CPU that nobody uses may be used: no limit.
     resources: { requests: { cpu: cpuQuantity(size.cpu), memory }, limits: { memory } },
     securityContext: {
@@ -112,7 +124,7 @@ function container(part: ReleasePart, pod: Pod): IContainer {
       capabilities: { drop: ['ALL'] },
       readOnlyRootFilesystem: true,
     },
-    volumeMounts: [{ name: 'tmp', mountPath: TEMPORARY }],
+    volumeMounts: [{ name: 'tmp', mountPath: TEMPORARY }, ...(pod.mounts ?? [])],
     ...pod.container,
   };
 }

@@ -102,6 +102,23 @@ describe('a process', () => {
     expect(spec?.terminationGracePeriodSeconds).toBe(105);
   });
 
+  test('of a worker has its runner beside it, copied from an image that brings it', () => {
+    const target = { ...DEFAULT_TARGET, runnerImage: 'registry.example.com/slipway:1' };
+    const objects = objectsOf(app('app: ab\nworkers: { w: { run: x, image: i } }'), 'staging', { target });
+    const deployment = find(objects, 'Deployment', 'w--normal');
+    const spec = deployment.spec?.template.spec;
+    expect(spec).toMatchObject({
+      initContainers: [
+        { image: 'registry.example.com/slipway:1', command: ['cp', '-R', '/opt/slipway-runner/.', '/runner'] },
+      ],
+      containers: [
+        { volumeMounts: [{ name: 'tmp' }, { name: 'runner', mountPath: '/opt/slipway-runner', readOnly: true }] },
+      ],
+      volumes: [{ name: 'tmp' }, { name: 'runner' }],
+    });
+    validate(deployment);
+  });
+
   test('is process 1 itself, and gets what its command says', () => {
     const commandOf = (run: string): string[] | undefined =>
       find(objectsOf(app(JSON.stringify({ app: 'ab', services: { web: { run, image: 'i' } } }))), 'Deployment', 'web')

@@ -10,8 +10,11 @@ export interface Target {
   controlPlaneNamespace: string;
   /** Name of a Secret in each environment's namespace by which images are pulled; null: the nodes may pull them. */
   pullSecret: string | null;
-  /** Shell words that start the runner of a worker in its image. */
-  startRunner: string;
+  /**
+   * Image that brings the runner of workers along, as `/opt/slipway-runner`, with everything it needs; null: the images of workers hold one that
+   * is started as `slipway runner`.
+   */
+  runnerImage: string | null;
 }
 
 /** Gateway API. */
@@ -35,5 +38,5 @@ export const DEFAULT_TARGET: Target = {
   reach: [],
   controlPlaneNamespace: 'slipway',
   pullSecret: null,
-  startRunner: 'slipway runner',
+  runnerImage: null,
 };

@@ -6,6 +6,7 @@ import { metadata } from './owner.ts';
 import { podTemplate } from './pod.ts';
 import type { Process, ReleasePart } from './release-part.ts';
 import { processName, selectorLabels } from './release-part.ts';
+import { runnerParts } from './runner.ts';
 import { GRACE_MARGIN_SECONDS } from './service.ts';
 
 /**
@@ -21,6 +22,7 @@ export function workerObjects(part: ReleasePart, worker: PlannedWorker): Kuberne
   return worker.lanes.map((lane): KubernetesObject => {
     const process: Process = { component: 'worker', name: worker.name, lane: lane.lane };
     const selector = sortedMap(selectorLabels(part, process));
+    const { start, ...runner } = runnerParts(part.target, lane.size);
     return {
       apiVersion: 'apps/v1',
       kind: 'Deployment',
@@ -37,7 +39,8 @@ export function workerObjects(part: ReleasePart, worker: PlannedWorker): Kuberne
           run: worker.run,
           image: worker.image,
           size: lane.size,
-          variables: { ...worker.variables, ...lane.variables, SLIPWAY_START_RUNNER: part.target.startRunner },
+          variables: { ...worker.variables, ...lane.variables, SLIPWAY_START_RUNNER: start },
+          ...runner,
           graceSeconds: Math.ceil(worker.stopSeconds) + GRACE_MARGIN_SECONDS,
           // A worker has pods while it has tasks: whoever moves one interrupts a task.
           mayMove: 'no',

@@ -2,7 +2,9 @@ import { randomInt, randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import { Claimer, SWEEP_SECONDS } from '../claimer.ts';
 import { sqlState } from '../connection-errors.ts';
+import { OutOfMemory } from '../attempt.ts';
 import { Link } from '../link.ts';
+import { outcomeOf } from '../outcome.ts';
 import { OwnConnections } from '../prepared.ts';
 import { ProgressWriter } from '../progress-writer.ts';
 import type { Settlement } from '../running-task.ts';
@@ -11,6 +13,7 @@ import type { Wanted } from '../source.ts';
 import { beat, forgetWorkers, markGone, registerWorker } from '../statements/beat.ts';
 import type { Claimed } from '../statements/claimed.ts';
 import type { Held } from '../statements/finish.ts';
+import { readBusy, readHeldBy } from '../statements/named-worker.ts';
 import { type Names, UNIQUE_VIOLATION } from '../statements/names.ts';
 import {
   holdsPayload,
@@ -23,11 +26,13 @@ import {
 } from '../statements/scoped.ts';
 import { parseNotification } from '../statements/tell.ts';
 import { unclaimStrays, unclaimTasks } from '../statements/unclaim.ts';
+import type { TaskKind } from '../task-kind.ts';
 import { within } from '../within.ts';
 import { giveBackSlots, type HeldSlots, readSlots, shareSlots, type LaneSlots } from './lane-slots.ts';
 import { type RemoteEnd, RemoteEnds, type RemoteSettled } from './remote-ends.ts';
 import { WaitingClaim } from './waiting-claim.ts';
 
+const neverAborted = new AbortController().signal;
 const BACKSTOP_MS = 30_000; // for a notification that got lost
 
 /** What a claim is answered with. */
@@ -178,11 +183,11 @@ export class Broker {
     await within(5, this.#writing.end());
   }
 
-  /** Enters a worker. */
-  async register(): Promise<{ workerId: string; leaseSeconds: number }> {
+  /** Enters a worker. @param name what those who run it call it, with the scope before it. */
+  async register(name: string | null = null): Promise<{ workerId: string; leaseSeconds: number }> {
     const { leaseSeconds } = this.#options;
     const workerId = randomUUID();
-    await registerWorker(this.#writing, this.#names, { id: workerId, leaseSeconds, proof: null });
+    await registerWorker(this.#writing, this.#names, { id: workerId, leaseSeconds, proof: null, name });
     return { workerId, leaseSeconds };
   }
 
@@ -281,6 +286,39 @@ export class Broker {
     await markGone(this.#writing, this.#names, [worker.id]);
     await giveBackSlots(this.#writing, this.#names, worker.id);
     await forgetWorkers(this.#writing, this.#names);
+  }
+
+  /**
+   * Somebody saw a worker run out of memory: what it held goes where tasks go that need more. Its own word will not come.
+   *
+   * @param name as it was registered.
+   * @param kindOf how tasks of a kind are treated; null: there is none any more, so its lease runs out.
+   * @returns ids of the tasks whose end was written by this.
+   */
+  async ranOutOfMemory(
+    name: string,
+    message: string,
+    kindOf: (name: string) => TaskKind<unknown> | null,
+  ): Promise<string[]> {
+    await this.start();
+    const held = await readHeldBy(this.#writing, this.#names, name);
+    const ended = await Promise.all(
+      held.map(async (task) => {
+        const kind = kindOf(task.kind);
+        if (kind === null) return [];
+        const outcome = outcomeOf(new OutOfMemory(message), kind, task, neverAborted);
+        const settled = await this.#settler.settle(task, outcome);
+        this.#options.onSettled({ ...settled, task, outcome, usage: null, busySeconds: 0 });
+        return settled.verdict === 'done' ? [task.id] : [];
+      }),
+    );
+    return ended.flat();
+  }
+
+  /** Which of the workers in this scope have a task; those that registered without a name are not among them. */
+  async busy(scope: string): Promise<string[]> {
+    await this.start();
+    return await readBusy(this.#writing, this.#names, scope);
   }
 
   /** What is known of one task of the kinds that begin with `scope`; null: there is none, or it is done and nothing of it is kept. */

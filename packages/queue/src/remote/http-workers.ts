@@ -27,9 +27,10 @@ async function workerOf({ api, parts: [id = ''] }: Call): Promise<RemoteWorker> 
   return { id, scope: api.scope };
 }
 
-async function register({ api, response }: Call): Promise<void> {
+async function register({ api, request, response }: Call): Promise<void> {
+  const { name } = await readJson(request, schemas.registerBody);
   await api.broker.start();
-  answerJson(response, await api.broker.register(), 201);
+  answerJson(response, await api.broker.register(name === undefined ? null : `${api.scope}${name}`), 201);
 }
 
 async function claim(call: Call): Promise<void> {

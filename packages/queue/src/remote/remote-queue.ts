@@ -17,6 +17,8 @@ const PATIENCE = 30;
 const CHUNK = 1_000;
 
 export interface RemoteQueueOptions extends ApiAddress {
+  /** What those who run the worker call it, such as its pod: who sees it die can say so. */
+  name?: string;
   /** Called for everything an operator may want to know. */
   onEvent?: (event: QueueEvent) => void;
   /**
@@ -47,7 +49,7 @@ export class RemoteQueue {
     const { onEvent: emit = () => undefined } = options;
     this.#client = new ApiClient(options);
     this.#slots = new SlotShare(options.onSlots ?? null);
-    const source = new RemoteSource({ client: this.#client, emit, slots: this.#slots });
+    const source = new RemoteSource({ client: this.#client, name: options.name ?? null, emit, slots: this.#slots });
     this.files = remoteFiles(this.#client, () => source.workerId);
     this.#consumer = new Consumer({
       source,

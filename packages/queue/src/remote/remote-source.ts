@@ -24,6 +24,8 @@ const PROGRESS_MS = 1_000;
 
 export interface RemoteSourceOptions {
   client: ApiClient;
+  /** What the worker is called by those who run it; null: nothing. */
+  name: string | null;
   emit: (event: QueueEvent) => void;
   slots: SlotShare;
 }
@@ -266,9 +268,16 @@ export class RemoteSource implements Source {
   }
 
   async #register(): Promise<void> {
-    const { workerId, leaseSeconds } = await this.#client.call('POST', '/workers', {}, schemas.registered, {
-      seconds: PATIENCE,
-    });
+    const { name } = this.#options;
+    const { workerId, leaseSeconds } = await this.#client.call(
+      'POST',
+      '/workers',
+      name === null ? {} : { name },
+      schemas.registered,
+      {
+        seconds: PATIENCE,
+      },
+    );
     this.#workerId = workerId;
     this.#options.slots.lost();
     this.#leaseSeconds = leaseSeconds;

@@ -19,6 +19,7 @@ import { type CommandSource, type CommandWorker, runCommands } from './run-comma
  * | --- | --- |
  * | `SLIPWAY_RUNNER`       | JSON: see `settings` |
  * | `SLIPWAY_URL`, `SLIPWAY_TOKEN` | of a tasks API; or, without them: |
+ * | `SLIPWAY_INSTANCE`      | what those who run it call it, such as its pod; may be missing |
  * | `DATABASE_URL`, `SLIPWAY_OBJECTS` | PostgreSQL, and the URL of the object store (may be missing) |
  *
  * Commands get none of these: their environment is `env` of the settings, and PATH, HOME, LANG and TZ of this process.
@@ -142,7 +143,14 @@ async function connect(
 ): Promise<{ queue: CommandSource; files: FileStore | null; close: () => Promise<void> }> {
   const { SLIPWAY_URL: url, SLIPWAY_TOKEN: token = '', DATABASE_URL: database, SLIPWAY_OBJECTS: objects } = process.env;
   if (url !== undefined) {
-    const queue = new RemoteQueue({ url, token, onEvent: report, ...(given.follow === 'decided' && { onSlots }) });
+    const name = process.env['SLIPWAY_INSTANCE'];
+    const queue = new RemoteQueue({
+      url,
+      token,
+      ...(name && { name }),
+      onEvent: report,
+      ...(given.follow === 'decided' && { onSlots }),
+    });
     return { queue, files: queue.files, close: async () => undefined };
   }
   if (database === undefined) throw new Error('Neither SLIPWAY_URL nor DATABASE_URL is set: where are the tasks?');

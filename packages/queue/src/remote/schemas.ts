@@ -39,6 +39,8 @@ export const listQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1_000).default(100),
 });
 
+/** `name`: what those who run the worker call it, such as its pod. */
+export const registerBody = z.object({ name: z.string().min(1).max(253).optional() });
 export const registered = z.object({ workerId: z.uuid(), leaseSeconds: z.number() });
 
 export const claimBody = z.object({

@@ -6,13 +6,13 @@ import { type Database, type Names } from './names.ts';
 export async function registerWorker(
   db: Database,
   names: Names,
-  worker: { id: string; leaseSeconds: number; proof: HostProof | null },
+  worker: { id: string; leaseSeconds: number; proof: HostProof | null; name?: string | null },
 ): Promise<void> {
-  const { id, leaseSeconds, proof } = worker;
+  const { id, leaseSeconds, proof, name = null } = worker;
   await db.query(
-    `insert into ${names.worker} (id, lease_seconds, host, pid, process_start) values ($1, $2, $3, $4, $5)
+    `insert into ${names.worker} (id, lease_seconds, host, pid, process_start, name) values ($1, $2, $3, $4, $5, $6)
      on conflict (id) do nothing`, // the answer to an earlier try got lost
-    [id, leaseSeconds, proof?.host ?? null, proof?.pid ?? null, proof?.processStart ?? null],
+    [id, leaseSeconds, proof?.host ?? null, proof?.pid ?? null, proof?.processStart ?? null, name],
   );
 }
 

@@ -69,6 +69,8 @@ export const clusterSettingsSchema = z.object({
   controlPlaneUrl: z.url().nullable().default(null),
   /** Private networks (CIDR) that processes may reach. */
   reach: z.array(z.string()).default([]),
+  /** Image that brings the runner of workers; null: SLIPWAY_IMAGE of the control plane, else the images of workers hold one. */
+  runnerImage: z.string().nullable().default(null),
   /** Secret in each environment's namespace by which images are pulled. */
   pullSecret: z.string().nullable().default(null),
 });

@@ -113,11 +113,13 @@ export function clusterSource(pool: Pool, log: (message: string) => void): Engin
 }
 
 /** What of the settings the renderer has to know. */
-function targetOf({ gateway, ingress, reach, pullSecret }: ClusterSettings): Partial<Target> {
+function targetOf({ gateway, ingress, reach, runnerImage, pullSecret }: ClusterSettings): Partial<Target> {
   return {
     ...(ingress && { entrance: { kind: 'ingress', namespace: ingress.namespace, className: ingress.name } }),
     ...(gateway && { entrance: { kind: 'gateway', namespace: gateway.namespace, name: gateway.name } }),
     reach,
+    // A control plane that runs as a container is an image with the runner in it.
+    runnerImage: runnerImage ?? process.env['SLIPWAY_IMAGE'] ?? null,
     pullSecret,
   };
 }

@@ -1,5 +1,5 @@
 import { messageOf } from '@slipway/app';
-import type { EnvironmentStatus } from '@slipway/engine';
+import type { EnvironmentStatus, FailureCode, InstanceStatus } from '@slipway/engine';
 import type { Context } from '../context.ts';
 import type { Site } from './engines.ts';
 import { environmentColumns, environmentTable, type EnvironmentRow } from '../database/records.ts';
@@ -122,6 +122,8 @@ export class Reconciler {
             : `${environment.name} is awake again.`,
       });
     }
+    for (const { id, message, code, kind } of news.failing)
+      if (kind === 'worker' && code === 'out-of-memory') await this.#escalate(environment, id, message);
     for (const { instance, message, lastLines } of news.failing)
       await appendEvent(this.#context.pool, {
         kind: 'instance.failing',
@@ -145,6 +147,18 @@ export class Reconciler {
   }
 
   /**
+   * A process of a worker ran out of memory as a whole, with the runner in it: nobody else can say that what it worked on needs more. Where runners
+   * survive that, they have said it themselves, and hold nothing any more.
+   */
+  async #escalate({ app, name }: EnvironmentRow, instance: string, message: string): Promise<void> {
+    const { kinds, tasks } = this.#context;
+    const queues = await kinds.of(app, name);
+    await tasks
+      .broker()
+      .ranOutOfMemory(`${app}/${name}/${instance}`, message, (kind) => queues?.kinds.get(kind) ?? null);
+  }
+
+  /**
    * The engine runs an environment that was removed: it was told a plan that was read just before. That it was removed is on record;
    * one that was never heard of is left alone.
    */
@@ -161,7 +175,14 @@ export class Reconciler {
   #news(name: string, status: EnvironmentStatus | null) {
     const before = this.#reported.get(name) ?? { failing: new Set<string>(), notices: new Set<string>() };
     const failing = new Set<string>();
-    const news: { instance: string; message: string; lastLines: string[] }[] = [];
+    const news: {
+      id: string;
+      kind: InstanceStatus['kind'];
+      code: FailureCode;
+      instance: string;
+      message: string;
+      lastLines: string[];
+    }[] = [];
     const recovered: string[] = [];
     const releases = new Map<string, number>();
     for (const instance of status?.instances ?? []) {
@@ -170,7 +191,7 @@ export class Reconciler {
       if (instance.failure && instance.state !== 'gone') {
         failing.add(label);
         if (!before.failing.has(label))
-          news.push({ instance: label, message: instance.failure.message, lastLines: instance.failure.lastLines });
+          news.push({ id: instance.id, kind: instance.kind, instance: label, ...instance.failure });
       } else if (instance.state === 'ready' && before.failing.has(label)) recovered.push(label);
     }
     const notices = new Set(status?.notices ?? []);

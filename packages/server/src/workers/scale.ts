@@ -25,7 +25,7 @@ export async function scaleWorker(
   const target = await findTarget(context, environmentId, worker);
   if (target === null) return;
   const load = await readSignals(context.pool, tasksSchema, target.queue);
-  await transaction(context.pool, async (client) => {
+  const fewer = await transaction(context.pool, async (client) => {
     const memories = await rows<LaneMemory>(
       client,
       `select lane, memory, slots, work, reason from worker_lane where environment_id = $1 and worker = $2 for update`,
@@ -43,9 +43,11 @@ export async function scaleWorker(
     for (const decision of decisions) await write(client, target, decision, memories);
     const next = decisions.flatMap(({ nextAt }) => (nextAt === null ? [] : [nextAt]));
     if (next.length > 0) await enqueueScaling(context.queue, client, environmentId, [worker], Math.min(...next));
+    return decisions.some(({ lane, slots }) => slots > 0 && slots < (slotsOf(memories, lane) ?? 0));
   });
   const { declared } = target;
   if (declared) await dropOutdated(context, { ...target, declared });
+  if (fewer) await spareBusy(context, target.environment);
   // Compares what is planned with what was decided, so a death right before this line changes nothing.
   await planAgain(context, environmentId);
   if (declared?.sizes === 'auto') await followMeasurements(context, { ...target, declared });
@@ -58,7 +60,7 @@ async function write(
   memories: readonly LaneMemory[],
 ): Promise<void> {
   const { lane, slots, work, reason } = decision;
-  const before = memories.find((one) => one.lane === lane)?.slots ?? 0;
+  const before = slotsOf(memories, lane) ?? 0;
   await client.query(
     `insert into worker_lane (environment_id, worker, lane, memory, slots, work, reason) values ($1, $2, $3, $4, $5, $6, $7)
      on conflict (environment_id, worker, lane) do update
@@ -78,6 +80,17 @@ async function write(
         : `${environment.name}: ${worker} stops${inLane}: ${told(reason)}. The next task starts it again.`,
     data: { worker, lane, slots },
   });
+}
+
+function slotsOf(memories: readonly LaneMemory[], lane: LaneMemory['lane']): number | undefined {
+  return memories.find((one) => one.lane === lane)?.slots;
+}
+
+/** Where slots are processes of the engine, it is told which of them work before it stops some. */
+async function spareBusy({ engines, tasks }: Context, environment: ScaleTarget['environment']): Promise<void> {
+  const { engine } = engines.of(environment);
+  const name = `${environment.app}/${environment.name}`;
+  await engine.spare?.(name, await tasks.broker().busy(`${name}/`));
 }
 
 /** The reason of a decision without the number before it, which the sentence has. */
