@@ -1,0 +1,20 @@
+import { once } from 'node:events';
+import { asProgram, withTestCluster } from './session.ts';
+
+/** What `npm run cluster` runs: a cluster to look at, until Ctrl-C. The number of nodes may follow; default 1. */
+await asProgram('a Kubernetes cluster', async () => {
+  const nodes = Number(process.argv[2] ?? '1');
+  if (!Number.isInteger(nodes) || nodes < 1 || nodes > 9) {
+    console.error(`slipway: "${process.argv[2]}" is no number of nodes. Give 1 to 9: npm run cluster -- 2`);
+    return 2;
+  }
+  return withTestCluster(nodes, async (cluster, interrupted) => {
+    const { programs } = cluster;
+    console.log(`export KUBECONFIG=${cluster.kubeconfig} PATH=${programs}:$PATH   # then: kubectl get nodes`);
+    // A signal alone does not keep a process alive.
+    const alive = setInterval(() => undefined, 60_000);
+    if (!interrupted.aborted) await once(interrupted, 'abort');
+    clearInterval(alive);
+    return 0;
+  });
+});
