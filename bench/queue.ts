@@ -18,16 +18,16 @@ const SCALE = Number(process.env['SLIPWAY_BENCH_SCALE'] ?? 1);
 
 /** Enough to take five seconds or more on a machine with two cores. */
 const TASKS: Record<ContenderName, number> = {
-  slipway: 400_000,
-  graphile: 200_000,
-  pgboss: 120_000,
+  slipway: 1_000_000,
+  graphile: 250_000,
+  pgboss: 150_000,
   bullmq_postgres: 12_000,
   bullmq_redis: 100_000,
 };
 const ENQUEUED = 300_000;
 const PICKUPS = 220;
 const BACKLOG = 1_000_000;
-const BEFORE_BACKLOG = 60_000;
+const BEFORE_BACKLOG = 400_000;
 
 const names = Object.keys(TASKS) as ContenderName[];
 const postgresPeers = ['graphile', 'pgboss', 'bullmq_postgres'] as const;

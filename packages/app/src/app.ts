@@ -15,6 +15,7 @@ export interface App {
   secrets: string[];
   databases: Record<string, Database>;
   environments: Record<string, Environment>;
+  kubernetes: Kubernetes;
 }
 
 /** CPU in cores, memory in bytes. */
@@ -141,13 +142,41 @@ export interface Ceiling {
   memory: number | null;
 }
 
-/** One mistake at one place of one file. `line` and `column` count from 1. */
-export interface Problem {
+export interface Kubernetes {
+  /** Changes to the objects that Slipway makes, in the order they apply. */
+  patches: Patch[];
+}
+
+export interface Patch {
+  /** `name`: of the object, or of the service, worker or job it belongs to; null: all of this kind. */
+  target: { kind: string; name: string | null };
+  patch: PatchContent;
+  /** Where it was written: whether it is allowed is known only when it is applied. */
+  place: Place;
+}
+
+/** One operation of RFC 6902. */
+export interface JsonPatchOperation {
+  op: 'add' | 'remove' | 'replace' | 'move' | 'copy' | 'test';
+  path: string;
+  from?: string;
+  value?: unknown;
+}
+
+/** A list is a JSON patch, a mapping a strategic merge patch. */
+export type PatchContent = JsonPatchOperation[] | Record<string, unknown>;
+
+/** One place of one file. `line` and `column` count from 1. */
+export interface Place {
   file: string;
   line: number;
   column: number;
   /** Where in the document, e.g. `services.web.prots`; empty for the whole file. */
   path: string;
+}
+
+/** One mistake at one place of one file. */
+export interface Problem extends Place {
   /** One sentence: what was found, what was expected, the nearest valid name if there is one. */
   message: string;
 }

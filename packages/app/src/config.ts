@@ -6,7 +6,8 @@ import { nameProblem, quote, variableProblem } from './names.ts';
 import { nearest } from './nearest.ts';
 import { inOrder } from './parse.ts';
 import { isMapping, oneOf } from './rules.ts';
-import { describe, variable } from './schema.ts';
+import { describe } from './fields.ts';
+import { variable } from './schema.ts';
 
 /**
  * Where the values of `config:` are overridden for one environment, in the order they apply. Files may be missing.

@@ -1,4 +1,5 @@
-import type { App, Environment, Lane, Service, Size, Worker } from './app.ts';
+import type { App, Environment, Lane, Patch, Place, Service, Size, Worker } from './app.ts';
+import type { Path } from './document.ts';
 import { normalRoute } from './rules.ts';
 import type { AppFile } from './schema.ts';
 
@@ -23,8 +24,9 @@ type FileOf<Section extends 'services' | 'workers' | 'environments'> = NonNullab
 /**
  * A validated file to an app with every default filled in.
  * @param defaultBranch What the default `staging` follows; null: whatever the repository's default branch is.
+ * @param placeOf Where in the file something was written.
  */
-export function withDefaults(file: AppFile, defaultBranch: string | null): App {
+export function withDefaults(file: AppFile, defaultBranch: string | null, placeOf: (path: Path) => Place): App {
   const { tools, ...checks } = file.checks ?? {};
   const services = Object.entries(file.services ?? {});
   return {
@@ -49,7 +51,16 @@ export function withDefaults(file: AppFile, defaultBranch: string | null): App {
       seed: database.seed ?? null,
     })),
     environments: environmentsOf(file, defaultBranch),
+    kubernetes: { patches: patchesOf(file, placeOf) },
   };
+}
+
+function patchesOf(file: AppFile, placeOf: (path: Path) => Place): Patch[] {
+  return (file.kubernetes?.patches ?? []).map(({ target, patch }, index) => ({
+    target: { kind: target.kind, name: target.name ?? null },
+    patch,
+    place: placeOf(['kubernetes', 'patches', index]),
+  }));
 }
 
 function record<From, To>(entries: [string, From][], make: (from: From) => To): Record<string, To> {

@@ -45,6 +45,7 @@ describe('defaults', () => {
         staging: environment({ source: 'branch' }),
         preview: environment({ source: 'pull-requests', ttl: 259_200, sleep: 1800 }),
       },
+      kubernetes: { patches: [] },
     });
   });
 

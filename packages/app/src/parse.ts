@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { App, Problem } from './app.ts';
+import type { App, Place, Problem } from './app.ts';
 import { withDefaults } from './defaults.ts';
 import { readYaml } from './document.ts';
 import type { Issue, Path, YamlDocument } from './document.ts';
@@ -7,7 +7,8 @@ import { quote } from './names.ts';
 import { nearest } from './nearest.ts';
 import { brokenRules, isMapping, oneOf } from './rules.ts';
 import type { Mapping } from './rules.ts';
-import { describe, fileSchema } from './schema.ts';
+import { describe } from './fields.ts';
+import { fileSchema } from './schema.ts';
 
 export type ParsedApp = { ok: true; app: App } | { ok: false; problems: Problem[] };
 
@@ -37,10 +38,14 @@ export function parseApp(text: string, options: { file?: string; defaultBranch?:
   keepWrittenConfig(root, document);
   const parsed = fileSchema.safeParse(root);
   const issues = [...(parsed.success ? [] : schemaIssues(parsed.error.issues, root)), ...brokenRules(root)];
-  if (parsed.success) issues.push(...smallerFallbacks(withDefaults(parsed.data, null)));
+  const placeOf = (path: Path): Place => {
+    const { message: _, ...place } = document.problem({ path, at: 'value', message: '' });
+    return place;
+  };
+  if (parsed.success) issues.push(...smallerFallbacks(withDefaults(parsed.data, null, placeOf)));
   const all = [...problems, ...withoutMisspelt(issues).map((issue) => document.problem(issue))];
   if (!parsed.success || all.length > 0) return { ok: false, problems: inOrder(all) };
-  return { ok: true, app: withDefaults(parsed.data, options.defaultBranch ?? null) };
+  return { ok: true, app: withDefaults(parsed.data, options.defaultBranch ?? null, placeOf) };
 }
 
 /** `slipway.yaml:6:5 services.web.prots: unknown key "prots", ...` */
@@ -105,6 +110,7 @@ function schemaIssues(issues: readonly z.core.$ZodIssue[], root: Mapping): Issue
         path: issue.path,
         at: 'value',
         message: `found ${found}, expected ${expectedType(issue.expected, issue.path)}`,
+        lacks,
       },
     ];
   });

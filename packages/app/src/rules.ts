@@ -17,6 +17,7 @@ export function brokenRules(root: Mapping): Issue[] {
     ...variables(root),
     ...environmentSources(root),
     ...environmentDetails(root),
+    ...images(root),
   ];
 }
 
@@ -248,6 +249,20 @@ function variables(root: Mapping): Issue[] {
       );
   }
   return issues;
+}
+
+/** On Kubernetes a service is an image. Workers and jobs without one of their own share the image of the services. */
+function images(root: Mapping): Issue[] {
+  const place = [...things(root, 'environments')].find(([, { engine }]) => engine === 'kubernetes')?.[0];
+  if (place === undefined) return [];
+  const bare = [...things(root, 'services')].filter(([, service]) => (service['image'] ?? null) === null);
+  return bare.map(([name]) => ({
+    ...key(
+      ['services', name],
+      `has no image, but environments.${place} runs on kubernetes; expected image: with a name such as registry.example.com/shop/${name}`,
+    ),
+    lacks: [['services', name, 'image']],
+  }));
 }
 
 const SOURCES = ['branch', 'from', 'pull-requests'] as const;

@@ -129,6 +129,12 @@ export const catalogue: CatalogueEntry[] = [
     load: () => import('./commands/logout.ts'),
   },
   {
+    name: 'render',
+    summary: 'print an environment of this checkout as Kubernetes objects',
+    usage: 'APP/ENV [--no-resolve] [options]',
+    load: () => import('./commands/render.ts'),
+  },
+  {
     name: 'schema',
     summary: 'print the JSON Schema of slipway.yaml',
     usage: '[options]',

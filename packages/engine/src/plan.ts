@@ -8,15 +8,20 @@ import { z } from 'zod';
  * repeated message never moves an environment backwards.
  */
 
+const sizeSchema = z.object({ cpu: z.number().positive(), memory: z.int().positive() });
+const imageSchema = z.string().optional();
+
 export const plannedProcessSchema = z.object({
   /** Name of the service or worker in `slipway.yaml`. */
   name: z.string(),
   /** Shell command, run with `sh -c` in the artifact. */
   run: z.string(),
+  /** Container image, best with its digest; engines that run the artifact itself need none. */
+  image: imageSchema,
   /** How many instances, 0 or more. */
   replicas: z.int().min(0),
   /** `cpu` in cores, `memory` in bytes. Memory is a limit: an instance above it is ended and started again. */
-  size: z.object({ cpu: z.number().positive(), memory: z.int().positive() }),
+  size: sizeSchema,
   /** Seconds between SIGTERM and SIGKILL. */
   stopSeconds: z.number().min(0),
   /** More variables, for this process only. */
@@ -34,9 +39,36 @@ export const plannedServiceSchema = plannedProcessSchema.extend({
   needs: z.array(z.string()),
   /** Seconds a new instance may take until it is healthy. */
   startSeconds: z.number().positive(),
+  /** The engine scales on CPU between `replicas` and this, if it can; missing: the number is fixed. */
+  maxReplicas: z.int().positive().optional(),
 });
 
-export const plannedWorkerSchema = plannedProcessSchema;
+/** One lane of a worker, where the lanes have processes of their own; each has one slot. */
+export const plannedLaneSchema = z.object({
+  lane: z.enum(['normal', 'fallback']),
+  /** null: something else decides it, and the engine leaves it as it is. */
+  replicas: z.int().min(0).nullable(),
+  maxReplicas: z.int().min(0),
+  /** Of the runner and its attempt together. */
+  size: sizeSchema,
+  variables: z.record(z.string(), z.string()),
+});
+
+export const plannedWorkerSchema = plannedProcessSchema.extend({
+  /** For engines where nodes, and not the runner, have the room for its slots (Kubernetes). The machine engine runs the process above. */
+  lanes: z.array(plannedLaneSchema).optional(),
+});
+
+export const plannedJobSchema = z.object({
+  name: z.string(),
+  run: z.string(),
+  image: imageSchema,
+  when: z.enum(['before-deploy', 'schedule']),
+  /** Five cron fields, UTC; null unless `when` is `schedule`. */
+  schedule: z.string().nullable(),
+  size: sizeSchema,
+  timeoutSeconds: z.number().positive(),
+});
 
 export const plannedReleaseSchema = z.object({
   /** The release's number, unique in its app. */
@@ -50,6 +82,8 @@ export const plannedReleaseSchema = z.object({
   variables: z.record(z.string(), z.string()),
   services: z.array(plannedServiceSchema),
   workers: z.array(plannedWorkerSchema),
+  /** Jobs that are objects of the engine (Kubernetes); on the machine engine the control plane runs them. */
+  jobs: z.array(plannedJobSchema).optional(),
 });
 
 export const planSchema = z.object({
@@ -69,6 +103,8 @@ export const planSchema = z.object({
 
 export type PlannedProcess = z.infer<typeof plannedProcessSchema>;
 export type PlannedService = z.infer<typeof plannedServiceSchema>;
+export type PlannedLane = z.infer<typeof plannedLaneSchema>;
+export type PlannedJob = z.infer<typeof plannedJobSchema>;
 export type PlannedWorker = z.infer<typeof plannedWorkerSchema>;
 export type PlannedRelease = z.infer<typeof plannedReleaseSchema>;
 export type Plan = z.infer<typeof planSchema>;

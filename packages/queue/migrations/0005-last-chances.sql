@@ -8,19 +8,23 @@ create function claim_singly(
 ) returns setof task language plpgsql set search_path from current as $$
 declare
   taken bigint[];
-  chances integer := 0;
   passed bigint[];
-  passed_at integer;
+  chance boolean := last_chance = 'one';
+  reached_priority integer;
+  reached_position bigint;
   next record;
-  candidates cursor for
-    select candidate.id, candidate.priority, candidate.losses > 0 and candidate.losses + candidate.crashes + 1 >= candidate.losses_allowed as last from task as candidate
+  -- What is passed over is not locked: another claim may be looking for it at this moment, and would not look again.
+  candidates cursor (begin_priority integer, begin_position bigint, any_chance boolean) for
+    select candidate.id, candidate.priority, candidate.position, candidate.losses > 0 and candidate.losses + candidate.crashes + 1 >= candidate.losses_allowed as last
+    from task as candidate
     where candidate.kind = line_kind and candidate.lane = line_lane and candidate.state = 'ready' and candidate.key is null
-      and (candidate.priority, candidate.position) >= (from_priority, from_position) and candidate.priority <= to_priority
+      and (candidate.priority, candidate.position) >= (begin_priority, begin_position) and candidate.priority <= to_priority
       and candidate.id not in (
         select unnest(bundle.task_ids) from bundle
         where bundle.kind = line_kind and bundle.lane = line_lane and bundle.id >= oldest_bundle
-          and (bundle.last_priority, bundle.last_position) >= (from_priority, from_position)
+          and (bundle.last_priority, bundle.last_position) >= (begin_priority, begin_position)
       )
+      and (any_chance or not (candidate.losses > 0 and candidate.losses + candidate.crashes + 1 >= candidate.losses_allowed))
     order by candidate.priority, candidate.position
     for update of candidate skip locked;
 begin
@@ -28,17 +32,33 @@ begin
   if not exists (select from worker where worker.id = claimer and worker.gone_at is null) then
     return;
   end if;
-  -- One by one, so that no more are locked than are looked at: what is locked, others pass over.
-  for next in candidates loop
-    if not next.last or last_chance = 'one' and chances = 0 then
-      taken := taken || next.id;
-      chances := chances + next.last::integer;
-      exit when cardinality(taken) >= slots;
-    elsif passed_at is distinct from next.priority then
-      passed := passed || next.id;
-      passed_at := next.priority;
-    end if;
+  -- One by one, so that no more are locked than are taken: what is locked, others pass over.
+  for next in candidates(from_priority, from_position, chance) loop
+    taken := taken || next.id;
+    reached_priority := next.priority;
+    reached_position := next.position;
+    chance := chance and not next.last;
+    exit when next.last or cardinality(taken) >= slots;
   end loop;
+  if last_chance = 'one' and not chance and cardinality(taken) < slots then
+    for next in candidates(reached_priority, reached_position + 1, chance) loop
+      taken := taken || next.id;
+      reached_priority := next.priority;
+      reached_position := next.position;
+      exit when cardinality(taken) >= slots;
+    end loop;
+  end if;
+  if not chance then
+    passed := array(
+      select distinct on (candidate.priority) candidate.id from task as candidate
+      where candidate.kind = line_kind and candidate.lane = line_lane and candidate.state = 'ready' and candidate.key is null
+        and (candidate.priority, candidate.position) >= (from_priority, from_position) and candidate.priority <= to_priority
+        and (coalesce(cardinality(taken), 0) < slots or (candidate.priority, candidate.position) < (reached_priority, reached_position))
+        and candidate.losses > 0 and candidate.losses + candidate.crashes + 1 >= candidate.losses_allowed
+        and candidate.id <> all(coalesce(taken, '{}'))
+      order by candidate.priority, candidate.position
+    );
+  end if;
   return query update task set state = 'running', worker_id = claimer, lease = lease + 1, attempts = attempts + 1, waits_as = null
     where id = any(taken) returning task.*;
   return query select * from task where id = any(passed);

@@ -1,5 +1,6 @@
 import type { Lane } from './statements/lane.ts';
 
+/** Take single members of it (`({ signal }) => …`), or hand it on whole: a copy, as of `{ ...attempt }`, has neither the signal nor the functions. */
 export interface Attempt {
   taskId: string;
   /** 1 for the first try; lost and interrupted attempts count here, but not against `retries`. */

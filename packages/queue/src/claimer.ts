@@ -9,6 +9,8 @@ import { type BundleClaimed, claimBundle, claimFromLines, type LineWanted } from
 import type { Claimed } from './statements/claimed.ts';
 import { type Database, type Names, UNIQUE_VIOLATION } from './statements/names.ts';
 
+/** PostgreSQL's code for a statement that took too long. */
+const QUERY_CANCELED = '57014';
 /** A sweep that took so long is not begun again before so many times that long. */
 const SWEEP_SHARE = 50;
 /** One that took less may be begun at any time. */
@@ -17,6 +19,7 @@ const CHEAP_MS = 500;
 const TOGETHER_MS = 5;
 
 const FEW = 64;
+export const SWEEP_SECONDS = 2;
 /** Characters of payloads that one bundle should hold at most, and tasks as long as nothing is known of theirs. */
 const MOST_CHARACTERS = 16_000_000;
 const UNKNOWN = 500;
@@ -24,6 +27,8 @@ const UNKNOWN = 500;
 export interface ClaimerOptions {
   db: Database & { transaction<T>(work: (db: Database) => Promise<T>): Promise<T> };
   names: Names;
+  /** A sweep that takes longer is given up. */
+  sweepSeconds: number;
   /** There may be something to claim that a claim before left for later. */
   onLater: () => void;
 }
@@ -40,8 +45,8 @@ interface Line {
     fit: number;
   };
   keys: KeyCursor;
-  /** Where tasks on their last chance were passed over. */
-  passed: { places: Place[]; keys: Set<string> };
+  /** Where tasks on their last chance were passed over: the first place of each priority, and keys. */
+  passed: { places: Map<number, Place>; keys: Set<string> };
 }
 
 /** A place to look at, in which line, and for how many. */
@@ -131,7 +136,7 @@ export class Claimer {
       line: new LineCursor(),
       bundles: { oldest: 0, most: Infinity, fit: UNKNOWN },
       keys: new KeyCursor(),
-      passed: { places: [], keys: new Set() },
+      passed: { places: new Map(), keys: new Set() },
     };
     this.#lines.set(name, line);
     return line;
@@ -140,9 +145,9 @@ export class Claimer {
   /** One may have a task on its last chance now that others could not. */
   #lookAtPassed(wanted: Wanted): void {
     const { line, keys, passed } = this.#line(wanted);
-    for (const place of passed.places) line.told(place);
+    for (const place of passed.places.values()) line.told(place);
     for (const key of passed.keys) keys.told(key);
-    passed.places = [];
+    passed.places.clear();
     passed.keys.clear();
   }
 
@@ -175,10 +180,19 @@ export class Claimer {
     return claimed;
   }
 
-  async #bundle(workerId: string, { line, wanted }: Look, bundles: Line['bundles']): Promise<BundleClaimed> {
-    const got = await this.#looking([{ line, wanted }], () =>
-      claimBundle(this.#options.db, this.#options.names, workerId, wanted),
-    );
+  async #bundle(
+    workerId: string,
+    { line, wanted }: Look,
+    bundles: Line['bundles'],
+  ): Promise<Pick<BundleClaimed, 'tasks' | 'apart'>> {
+    const got = await this.#looking([{ line, wanted }], (db) =>
+      claimBundle(db, this.#options.names, workerId, wanted),
+    ).catch((error: unknown) => {
+      // They may have become so large that so many of them are more than can be said at once, or in time.
+      bundles.fit = Math.max(1, Math.floor(wanted.limit / 10));
+      throw error;
+    });
+    if (got === null) return { tasks: [], apart: null };
     bundles.oldest = got.oldestBundle;
     if (got.tasks.length > 0)
       bundles.fit = Math.max(1, Math.floor((MOST_CHARACTERS * got.tasks.length) / got.characters));
@@ -191,25 +205,42 @@ export class Claimer {
 
   async #singly(workerId: string, looks: readonly Look[]): Promise<Claimed[]> {
     const places = looks.map(({ wanted }) => wanted);
-    const { tasks, passed } = await this.#looking(looks, () =>
-      claimFromLines(this.#options.db, this.#options.names, workerId, places),
-    );
+    const got = await this.#looking(looks, (db) => claimFromLines(db, this.#options.names, workerId, places));
+    if (got === null) return [];
+    const { tasks, passed } = got;
     for (const { line, wanted } of looks) line.claimed(wanted, tasks.filter(isOf(wanted)), wanted.limit);
-    for (const one of passed) this.#line(one).passed.places.push(one);
+    for (const one of passed) {
+      const { places } = this.#line(one).passed;
+      const { priority, position } = one;
+      places.set(priority, { priority, position: Math.min(position, places.get(priority)?.position ?? position) });
+    }
     return tasks;
   }
 
-  /** Notes what a sweep costs, also one that came to no end. */
-  async #looking<T>(looks: readonly Look[], claim: () => Promise<T>): Promise<T> {
+  /** Null: it began a sweep, which came to no end in its time and was given up; what lies ahead goes on. Notes what a sweep costs. */
+  async #looking<T>(looks: readonly Look[], claim: (db: Database) => Promise<T>): Promise<T | null> {
+    const sweeps = looks.some(({ wanted }) => beginsSweep(wanted));
     const began = performance.now();
     try {
-      return await claim();
+      return sweeps ? await this.#inTimeOfSweep(claim) : await claim(this.#options.db);
     } catch (error) {
       for (const { line, wanted } of looks) line.failed(wanted);
-      throw error;
+      if (!sweeps || sqlState(error) !== QUERY_CANCELED) throw error;
+      this.#options.onLater();
+      return null;
     } finally {
-      if (looks.some(({ wanted }) => beginsSweep(wanted))) this.#sweepCost.ms = performance.now() - began;
+      if (sweeps) this.#sweepCost.ms = performance.now() - began;
     }
+  }
+
+  /** While it goes on nothing else is claimed: it gets less time than other statements. */
+  #inTimeOfSweep<T>(claim: (db: Database) => Promise<T>): Promise<T> {
+    const { db, sweepSeconds } = this.#options;
+    return db.transaction(async (transaction) => {
+      const most = String(Math.round(sweepSeconds * 1_000));
+      await transaction.query("select set_config('statement_timeout', $1, true)", [most]);
+      return claim(transaction);
+    });
   }
 
   /** One look at some keys; what they leave to do is done by the next claim, so that heartbeats and other kinds get between. */

@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import { Claimer } from './claimer.ts';
+import { Claimer, SWEEP_SECONDS } from './claimer.ts';
 import { CronClock } from './cron-clock.ts';
 import { describeError, isPassing, messageOf } from './connection-errors.ts';
 import { DueTimer } from './due-timer.ts';
@@ -8,11 +8,10 @@ import { Link } from './link.ts';
 import type { Outcome } from './outcome.ts';
 import { OwnConnections } from './prepared.ts';
 import { ProgressWriter } from './progress-writer.ts';
-import type { EndedAttempt } from './running-task.ts';
 import type { Settled } from './finisher.ts';
 import { restoringName } from './restore-name.ts';
 import { Settler } from './settler.ts';
-import type { Source, SourceListener, Wanted } from './source.ts';
+import type { EndedAttempt, Source, SourceListener, Wanted } from './source.ts';
 import type { Claimed } from './statements/claimed.ts';
 import type { Database, Names } from './statements/names.ts';
 import { promoteDue } from './statements/promote.ts';
@@ -84,7 +83,12 @@ export class DatabaseSource implements Source {
       onBroken: (error, retryInMs) => emit({ event: 'disconnected', error: describeError(error), retryInMs }),
     });
     this.#cron = new CronClock({ db: this.#link, names, onAdded: options.onAdded });
-    this.#claimer = new Claimer({ db: this.#link, names, onLater: () => this.#listener?.onWork() });
+    this.#claimer = new Claimer({
+      db: this.#link,
+      names,
+      sweepSeconds: Math.min(SWEEP_SECONDS, timeoutSeconds),
+      onLater: () => this.#listener?.onWork(),
+    });
   }
 
   get state(): 'open' | 'closed' {

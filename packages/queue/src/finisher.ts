@@ -53,18 +53,29 @@ export class Finisher<T extends Held> {
 
   /** One that PostgreSQL refuses must not take the others along: they are halved until it is alone. */
   async #finishBatch(batch: T[], tellers: Teller[]): Promise<void> {
+    let verdictOf: Verdicts;
     try {
-      const verdictOf = await this.#finish(batch);
-      for (const [index, { id }] of batch.entries()) tellers[index]?.written(settledAs[verdictOf(id)]);
+      verdictOf = await this.#finish(batch);
     } catch (error) {
       if (isPassing(error) || batch.length === 1) {
-        for (const teller of tellers) teller.written({ verdict: 'unknown', error: describeError(error) });
+        for (const teller of tellers) tell(teller, { verdict: 'unknown', error: describeError(error) });
         this.#onUnwritten();
         return;
       }
       const half = Math.ceil(batch.length / 2);
       await this.#finishBatch(batch.slice(0, half), tellers.slice(0, half));
       await this.#finishBatch(batch.slice(half), tellers.slice(half));
+      return;
     }
+    for (const [index, { id }] of batch.entries()) tell(tellers[index], settledAs[verdictOf(id)]);
+  }
+}
+
+/** What a teller throws is its program's fault, and told as such; the others hear of their ends all the same, and once. */
+function tell(teller: Teller | undefined, settled: Settled): void {
+  try {
+    teller?.written(settled);
+  } catch (error) {
+    void Promise.reject(error);
   }
 }

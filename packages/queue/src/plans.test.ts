@@ -141,6 +141,20 @@ test(
   },
 );
 
+test.each(['none', 'own'] as const)(
+  "what decides about scaling reads nothing of other kinds' tasks, on a connection like any other (keys: %s)",
+  async (keys) => {
+    const pool = await setup();
+    await insert(pool, 200_000, 'ready', keys);
+    await pool.query(`update ${names.task} set kind = 'other' where id > 1000`);
+    await pool.query(`vacuum analyze ${names.task}`);
+    const { db, read } = explaining(pool);
+    await countBacklog(db, names, { kind: 'note', soonSeconds: 2 });
+    expect(read().whole.filter((table) => table === 'task')).toEqual([]);
+    expect(read().rows).toBeLessThan(3_000);
+  },
+);
+
 /** On a connection with the settings of the queue's own: the pages that each statement read, those within functions as well. */
 async function paging(pool: Pool): Promise<{ db: Database; pages: () => Promise<number> }> {
   const client = await pool.connect();

@@ -32,7 +32,10 @@ async function setup() {
 /** A start is claimed this much later than its token was granted, when the machine is busy. */
 const DELAY = 0.25;
 
-/** In any window at most `burst + rate x window` start; and they start nearly as fast as they may. */
+/**
+ * In any window at most `burst + rate x window` start; and not much slower than they may: were each of three queues given a third, that would show. (With
+ * a burst of 1 nothing makes up for a moment in which the machine was busy.)
+ */
 function expectRate(starts: number[], { limit, seconds = 1, burst = limit }: RateOptions): void {
   const perSecond = limit / seconds;
   for (const [first, from] of starts.entries()) {
@@ -41,7 +44,7 @@ function expectRate(starts: number[], { limit, seconds = 1, burst = limit }: Rat
     }
   }
   const took = (starts.at(-1) ?? 0) - (starts[0] ?? 0);
-  expect((starts.length - burst) / took).toBeGreaterThan(0.9 * perSecond);
+  expect((starts.length - burst) / took).toBeGreaterThan(0.6 * perSecond);
 }
 
 test.for<RateOptions>([

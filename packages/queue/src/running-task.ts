@@ -3,7 +3,7 @@ import { type AbortCause, type Attempt, AttemptAborted, type Handler, TimedOut, 
 import { describeError } from './connection-errors.ts';
 import { doneWith, type Outcome, outcomeOf } from './outcome.ts';
 import type { Settled } from './finisher.ts';
-import type { Source } from './source.ts';
+import type { EndedAttempt, Source } from './source.ts';
 import type { Claimed } from './statements/claimed.ts';
 import type { Lane } from './statements/lane.ts';
 import type { TaskKind } from './task-kind.ts';
@@ -20,17 +20,6 @@ export interface Registration {
   timeoutSeconds: number | null;
   /** Turns what was stored into the payload: fetches it (then it gives a promise) where it is only a reference. */
   open: (stored: unknown) => unknown;
-}
-
-/** An attempt whose handler has ended, or that was interrupted. */
-export interface EndedAttempt {
-  readonly task: Claimed;
-  readonly outcome: Outcome;
-  readonly usage: Usage | null;
-  /** From its begin to its handler's end. */
-  readonly busySeconds: number;
-  /** Called once: what became of the task is written, or can't be. */
-  written(settled: Settled): void;
 }
 
 /** An attempt of which is written what became of its task. */

@@ -1,5 +1,7 @@
 import type { Rate } from './rate.ts';
-import type { EndedAttempt } from './running-task.ts';
+import type { Usage } from './attempt.ts';
+import type { Settled } from './finisher.ts';
+import type { Outcome } from './outcome.ts';
 import type { Claimed } from './statements/claimed.ts';
 import type { Lane } from './statements/lane.ts';
 
@@ -29,6 +31,17 @@ export interface SourceListener {
   onLost: () => void;
   /** Ids of the tasks that are leased to this process, begun or not: asked at each heartbeat. */
   running: () => readonly string[];
+}
+
+/** An attempt whose handler has ended, or that was interrupted. */
+export interface EndedAttempt {
+  readonly task: Claimed;
+  readonly outcome: Outcome;
+  readonly usage: Usage | null;
+  /** From its begin to its handler's end. */
+  readonly busySeconds: number;
+  /** Called once: what became of the task is written, or can't be. */
+  written(settled: Settled): void;
 }
 
 /** Where a worker gets its tasks from: PostgreSQL itself, or a control plane before it. */

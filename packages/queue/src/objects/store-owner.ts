@@ -1,6 +1,7 @@
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
-import { ObjectStoreForeign } from './object-errors.ts';
+import { describeError } from '../connection-errors.ts';
+import { ObjectStoreDown, ObjectStoreForeign } from './object-errors.ts';
 import type { ObjectStore } from './object-store.ts';
 
 /**
@@ -43,6 +44,12 @@ export function ownStore(store: ObjectStore, identity: () => Promise<string>): O
   let taken: Promise<void> | null = null;
   const take = () =>
     (taken ??= identity()
+      // It passes like the store's own faults: no task is to blame.
+      .catch((error: unknown) => {
+        throw new ObjectStoreDown(
+          `Nothing is stored before it is known whose the object store is, and PostgreSQL can't be asked: ${describeError(error)}`,
+        );
+      })
       .then((queue) => takeStore(store, queue))
       .catch((error: unknown) => {
         taken = null;

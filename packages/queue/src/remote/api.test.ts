@@ -129,6 +129,15 @@ test('an end that is sent again changes nothing, and what an attempt of a stale 
   garbage?.destroy();
 });
 
+test('a worker may hold as many tasks as it claims ahead and has not told the ends of', async () => {
+  const { ask } = await setup();
+  const { workerId } = (await ask('POST', '/workers', {})).json();
+  const running = Array.from({ length: 15_000 }, (_, n) => String(10 ** 15 + n));
+  expect((await ask('POST', `/workers/${workerId}/beat`, { running })).json()).toMatchObject({ lease: 'held' });
+  const claim = { wanted: [], waitSeconds: 0, known: running, running };
+  expect((await ask('POST', `/workers/${workerId}/claim`, claim)).json()).toMatchObject({ tasks: [] });
+});
+
 test('a claim that waits ends when there is something, and when its worker claims anew', async () => {
   const { ask, queue } = await setup();
   const { workerId } = (await ask('POST', '/workers', {})).json();

@@ -1,6 +1,6 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
-import { Claimer } from '../claimer.ts';
+import { Claimer, SWEEP_SECONDS } from '../claimer.ts';
 import { sqlState } from '../connection-errors.ts';
 import { Link } from '../link.ts';
 import { OwnConnections } from '../prepared.ts';
@@ -125,7 +125,12 @@ export class Broker {
       onNotification: (payload) => this.#notified(payload),
       onBroken: () => undefined, // the queue beside it tells about the same server
     });
-    this.#claimer = new Claimer({ db: this.#link, names, onLater: () => this.#wakeAll() });
+    this.#claimer = new Claimer({
+      db: this.#link,
+      names,
+      sweepSeconds: Math.min(SWEEP_SECONDS, timeoutSeconds),
+      onLater: () => this.#wakeAll(),
+    });
   }
 
   /** Another number than before: slots of some lane were decided anew since. */

@@ -5,6 +5,8 @@ import { z } from 'zod';
 const id = z.string().regex(/^\d{1,18}$/, 'expected an id, such as "17"');
 const lane = z.enum(['normal', 'fallback']);
 const held = z.object({ id, lease: id });
+/** Ids of tasks that a worker holds: those claimed ahead, and those whose ends are not told yet, may be some 13,000. */
+const heldIds = z.array(id).max(20_000);
 const count = z.number().int().min(0).max(2_147_483_647);
 /** A year. */
 const seconds = z.number().min(0).max(31_536_000);
@@ -53,9 +55,9 @@ export const claimBody = z.object({
     .max(100),
   waitSeconds: z.number().min(0).max(60),
   /** Ids of all tasks that the worker holds, after the answer to a claim got lost. */
-  known: z.array(id).max(10_000).nullable(),
+  known: heldIds.nullable(),
   /** Ids of tasks that the worker runs: it is answered when one of them is cancelled. */
-  running: z.array(id).max(10_000).default([]),
+  running: heldIds.default([]),
   /** As it was told last: with news since then it is answered at once. */
   slotNews: z.number().default(0),
 });
@@ -92,7 +94,7 @@ export const claimed = z.object({
 });
 
 export const beatBody = z.object({
-  running: z.array(id).max(10_000),
+  running: heldIds,
   /** Lanes whose numbers of slots the worker follows, with what it holds of each. */
   lanes: z
     .array(z.object({ kind: z.string(), lane, holds: count }))
@@ -152,7 +154,7 @@ export const settled = z.object({
   settled: z.array(z.object({ id, verdict: z.enum(['done', 'late', 'unknown']), error: z.string().optional() })),
 });
 
-export const unclaimBody = z.object({ tasks: z.array(held).max(10_000) });
+export const unclaimBody = z.object({ tasks: z.array(held).max(20_000) });
 export const progressBody = z.object({ news: z.array(held.extend({ value: z.unknown().optional() })).max(1_000) });
 
 /** Every answer that is no success. */

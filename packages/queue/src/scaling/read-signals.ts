@@ -1,4 +1,6 @@
-import { type Backlog, countBacklog } from '../statements/backlog.ts';
+import type { Pool } from 'pg';
+import { countWaiting } from '../read-backlog.ts';
+import type { Backlog } from '../statements/backlog.ts';
 import type { Lane } from '../statements/lane.ts';
 import { type Database, type Names, namesIn } from '../statements/names.ts';
 import { tallied, type TallyCounts } from '../statements/tally.ts';
@@ -27,11 +29,11 @@ const MOST = 20_000;
 const EMPTY = { ready: 0, dueSoon: 0, running: 0, oldestSeconds: null, counted: 'exactly' } as const;
 
 /** What there is to do for a kind. It costs the same however long the line is. */
-export async function readSignals(db: Database, schema: string, kind: string, soonSeconds = 2): Promise<QueueLoad> {
+export async function readSignals(pool: Pool, schema: string, kind: string, soonSeconds = 2): Promise<QueueLoad> {
   const names = namesIn(schema);
   const [backlog, { at, dead, lanes }] = await Promise.all([
-    countBacklog(db, names, { kind, soonSeconds }),
-    readPlanned(db, names, kind),
+    countWaiting(pool, names, { kind, soonSeconds }),
+    readPlanned(pool, names, kind),
   ]);
   const loadOf = (lane: Lane): LaneLoad => {
     const { counted, ...line } = backlog.find((one) => one.lane === lane) ?? { ...EMPTY, kind, lane };

@@ -41,7 +41,8 @@ export async function countBacklog(
       ) as line cross join lateral (
         select count(*) as number, min(run_at) as oldest from (
           select run_at ${from} and task.kind = line.kind and task.lane = line.lane
-            and ${notBundled(names, 'task', '$1::text is null or bundle.kind = $1')} limit ${MOST + 1}
+            and ${notBundled(names, 'task', '$1::text is null or bundle.kind = $1')}
+          order by ${is === 'is null' ? '' : 'task.key, '}task.priority, task.position limit ${MOST + 1} -- in their index's order: else it may read the whole table
         ) as sample
       ) as counted`;
   };

@@ -69,8 +69,20 @@ export async function claimFromKeys(
   wanted: KeysWanted,
 ): Promise<KeysClaimed> {
   const { look, kind, lane, limit, keyConcurrency, keyRate, lastChance = 'one' } = wanted;
+  // Where only one task of a key may run, none goes before its first.
+  const passing = keyConcurrency !== 1 && lastChance === 'none' ? 'before the choice' : 'in the choice';
   const values: unknown[] = [workerId, kind, lane, limit];
   const parameter = (value: unknown, type: string) => `$${values.push(value)}::${type}`;
+  const waiting = `task.kind = $2 and task.lane = $3 and task.state = 'ready' and task.key is not null and task.key = roomy.key`;
+  const passed =
+    passing === 'in the choice'
+      ? 'select array_agg(key) from ranked where last and id not in (select id from chosen)'
+      : `select array_agg(key) from roomy cross join share where room > 0 and exists (
+           select from (
+             select ${onLastChance('task')} as last from ${names.task} as task
+             where ${waiting} order by task.priority, task.position limit least(roomy.room, share.most)
+           ) as first where last
+         )`;
   const text = `with recursive walk as (
        ${walk(names, look, parameter)}
      ), clock as materialized (
@@ -89,7 +101,7 @@ export async function claimFromKeys(
        select picked.*, roomy.key, roomy.turn, roomy.slots
        from roomy cross join share cross join lateral (
          select task.id, task.priority, task.position, ${onLastChance('task')} as last from ${names.task} as task
-         where task.kind = $2 and task.lane = $3 and task.state = 'ready' and task.key is not null and task.key = roomy.key
+         where ${waiting}${passing === 'before the choice' ? ` and not ${onLastChance('task')}` : ''}
          order by task.priority, task.position
          limit least(roomy.room, share.most)
          ${keyConcurrency === null ? 'for update of task skip locked' : ''}
@@ -116,17 +128,22 @@ export async function claimFromKeys(
        select (select array_agg(key order by turn) from roomy) as keys, (select array_agg(room order by turn) from roomy) as rooms,
          (select array_agg(due order by turn) from roomy) as dues, (select array_agg(key) from candidate) as candidates,
          (select most from share) as most, (select array_agg(id::text order by rank, turn) from chosen) as turns,
-         (select array_agg(key) from ranked where last and id not in (select id from chosen)) as passed
+         (${passed}) as passed
      ) as seen left join claimed on true`;
   const { rows } = await db.query(text, values);
   const turns = new Map(list(rows[0]?.['turns']).map((id, index) => [id, index]));
   const tasks = claimedFrom(rows.filter((row) => row['id'] !== null));
   tasks.sort((a, b) => (turns.get(a.id) ?? 0) - (turns.get(b.id) ?? 0));
-  const seen = keysSeen(rows[0] ?? {}, tasks, keyConcurrency === null || keyRate !== null ? 'look again' : 'be told');
+  const passedKeys = list(rows[0]?.['passed']).map(String);
+  const seen = keysSeen(rows[0] ?? {}, tasks, {
+    whenFull: keyConcurrency === null || keyRate !== null ? 'look again' : 'be told',
+    passed: passing === 'in the choice' ? passedKeys : [],
+    behindPassed: keyConcurrency === 1 ? 'waits' : 'goes on',
+  });
   return {
     tasks,
     seen,
-    passed: list(rows[0]?.['passed']).map(String),
+    passed: passedKeys,
     reached: look.what === 'walk' && seen.length >= look.count ? 'limit' : 'end',
   };
 }
@@ -193,22 +210,29 @@ function spent(names: Names, rate: Rate, parameter: Parameter): string {
 function keysSeen(
   row: Record<string, unknown>,
   tasks: readonly Claimed[],
-  whenFull: 'look again' | 'be told',
+  how: {
+    whenFull: 'look again' | 'be told';
+    /** Keys of candidates that were passed over. */
+    passed: readonly string[];
+    behindPassed: 'waits' | 'goes on';
+  },
 ): KeySeen[] {
   const claimed = countsOf(tasks.map(({ key }) => key));
   const candidates = countsOf(list(row['candidates']));
-  const passed = countsOf(list(row['passed']));
+  const passed = countsOf(how.passed);
   const rooms = list(row['rooms']).map(Number);
   const dues = list(row['dues']).map(Number);
   const most = Number(row['most']);
   return list(row['keys']).map((value, index) => {
     const key = String(value);
     const [room = 0, dueInMs = 0] = [rooms[index], dues[index]];
-    const [got = 0, found = 0] = [claimed.get(key), candidates.get(key)];
+    const [got = 0, found = 0, over = 0] = [claimed.get(key), candidates.get(key), passed.get(key)];
     if (room === 0) return { key, claimed: got, left: dueInMs > 0 ? 'early' : 'taken', dueInMs };
-    const short = got + (passed.get(key) ?? 0) < found || (found > 0 && found === most && room > most);
+    // Behind those that were passed over, the next look finds others: it leaves them out.
+    const hidden = over > 0 && found === Math.min(room, most) && how.behindPassed === 'goes on';
+    const short = got + over < found || hidden || (found > 0 && found === most && room > most);
     // Nobody tells when a rate lets through the next; the next look does.
-    const usedUp = got > 0 && got === room && whenFull === 'look again';
+    const usedUp = got > 0 && got === room && how.whenFull === 'look again';
     return { key, claimed: got, left: short || usedUp ? 'more' : 'nothing', dueInMs };
   });
 }

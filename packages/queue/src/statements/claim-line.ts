@@ -1,6 +1,6 @@
 import { claimedColumns, type Claimed, claimedFrom } from './claimed.ts';
 import type { Lane } from './lane.ts';
-import type { Database, Names } from './names.ts';
+import { type Database, type Names, numbersIn } from './names.ts';
 
 /** From where in one line (the tasks of a kind and lane that have no key) to claim how many. */
 export interface LineWanted {
@@ -112,7 +112,7 @@ function bundledFrom(
   const position = Number(row['last_position']);
   const losses = Number(row['losses']);
   const longest = Number(row['longest_wait']);
-  const ids = idArray.slice(1, -1).split(',');
+  const ids = numbersIn(idArray);
   const less = (longest - Number(row['shortest_wait'])) / Math.max(1, ids.length - 1);
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as the function in the migration writes it
   const payloads = JSON.parse(payloadArray) as unknown[];

@@ -69,5 +69,10 @@ export function bigints(numbers: readonly (string | number)[]): string {
   return `{${numbers.join(',')}}`;
 }
 
+/** The numbers of an array as PostgreSQL writes it. */
+export function numbersIn(array: string): string[] {
+  return array === '{}' ? [] : array.slice(1, -1).split(',');
+}
+
 /** PostgreSQL's code for a row that a unique index refuses. */
 export const UNIQUE_VIOLATION = '23505';

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { PoolClient } from 'pg';
 import { SlipwayError } from '@slipway/app';
-import type { Plan, PlannedRelease } from '@slipway/engine';
+import { plannedService, type Plan, type PlannedRelease } from '@slipway/engine';
 import { readLanes, type LaneRow } from '@slipway/queue/scaling';
 import type { Context } from '../context.ts';
 import {
@@ -55,19 +55,7 @@ export function plannedRelease(
     weight,
     artifact: artifactFolder,
     variables: releaseVariables(release, place.queueUrl),
-    services: Object.entries(definition.services).map(([name, service]) => ({
-      name,
-      run: service.run,
-      replicas: service.replicas.min,
-      size: service.size,
-      stopSeconds: service.stop,
-      health: service.health,
-      route: service.route,
-      port: service.port,
-      needs: service.needs,
-      startSeconds: service.start,
-      variables: {},
-    })),
+    services: Object.entries(definition.services).map(([name, service]) => plannedService(name, service)),
     workers: plannedWorkers(place, definition.workers, Object.keys(release.config), weight > 0 ? 'yes' : 'no'),
   };
 }

@@ -1,0 +1,13 @@
+export { imagesOf, isPinned } from './image.ts';
+export type { KubernetesObject } from './kubernetes-object.ts';
+export { manifest } from './manifest.ts';
+export { planApp } from './plan-app.ts';
+export type { PlanOptions } from './plan-app.ts';
+export { resolveDigest } from './registry.ts';
+export type { RegistryOptions } from './registry.ts';
+export type { Naming } from './release-part.ts';
+export { render } from './render.ts';
+export type { RenderOptions } from './render.ts';
+export { DEFAULT_TARGET } from './target.ts';
+export type { Gateway, IngressController, Target } from './target.ts';
+export type { Secrets } from './variables.ts';

@@ -1,0 +1,103 @@
+import { SlipwayError } from '@slipway/app';
+import type { Plan, PlannedService } from '@slipway/engine';
+import type { KubernetesObject } from './kubernetes-object.ts';
+import { byText, sortedMap } from './kubernetes-object.ts';
+import { labelOf } from './names.ts';
+import { metadata } from './owner.ts';
+import type { Process, ReleasePart } from './release-part.ts';
+import { processName, serviceSelector } from './release-part.ts';
+import { servicePort } from './service.ts';
+import type { Gateway, IngressController } from './target.ts';
+
+/** One release that has the service, with its share of the requests. */
+interface Backend {
+  part: ReleasePart;
+  service: PlannedService;
+  route: string;
+}
+
+/**
+ * A route for each service that has one in any release with requests. Nothing is routed where no release has any.
+ *
+ * @throws {SlipwayError} `mistake` when there is no host: such a route would take the requests of every host of the gateway.
+ */
+export function routes(plan: Plan, parts: readonly ReleasePart[]): KubernetesObject[] {
+  const backends = parts.flatMap((part) =>
+    part.release.services.flatMap((service): Backend[] =>
+      service.route === null || part.release.weight === 0 ? [] : [{ part, service, route: service.route }],
+    ),
+  );
+  if (backends.length === 0) return [];
+  if (plan.hosts.length === 0)
+    throw new SlipwayError('mistake', `${plan.environment} has a service with a route, but no host name`, {
+      hint: 'Give the environment a host in slipway.yaml, or name the domain below which it has one: slipway render --domain DOMAIN',
+    });
+  const hosts = [...new Set(plan.hosts)].sort(byText);
+  const names = [...new Set(backends.map(({ service }) => service.name))];
+  return names.map((name) => {
+    const own = backends.filter(({ service }) => service.name === name);
+    const [first] = own;
+    if (!first) throw new Error(`no backend for ${name}`);
+    const { entrance } = first.part.target;
+    return entrance.kind === 'gateway' ? httpRoute(hosts, name, own, entrance) : ingress(hosts, name, own, entrance);
+  });
+}
+
+/** Releases with the same path share a rule, by their weights. */
+function httpRoute(hostnames: string[], name: string, backends: Backend[], gateway: Gateway): KubernetesObject {
+  const paths = [...new Set(backends.map(({ route }) => route))].sort(byText);
+  return {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'HTTPRoute',
+    metadata: about(name, backends),
+    spec: {
+      parentRefs: [{ namespace: gateway.namespace, name: gateway.name }],
+      hostnames,
+      rules: paths.map((path) => ({
+        matches: [{ path: { type: 'PathPrefix', value: path } }],
+        backendRefs: weighted(backends.filter(({ route }) => route === path)),
+      })),
+    },
+  };
+}
+
+/** Weights are whole numbers and shares have decimals, so they are hundredths of a percent. */
+function weighted(backends: readonly Backend[]) {
+  return backends.map((backend) => ({
+    ...backendOf(backend),
+    ...(backends.length > 1 && { weight: Math.round(backend.part.release.weight * 100) }),
+  }));
+}
+
+/** Ingress knows no weights: the release with the most requests gets all of them. */
+function ingress(hosts: string[], name: string, backends: Backend[], controller: IngressController): KubernetesObject {
+  const [serving] = [...backends].sort((a, b) => b.part.release.weight - a.part.release.weight);
+  if (!serving) throw new Error(`no backend for ${name}`);
+  const { name: service, port: number } = backendOf(serving);
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'Ingress',
+    metadata: about(name, backends),
+    spec: {
+      ingressClassName: controller.className,
+      rules: hosts.map((host) => ({
+        host,
+        http: {
+          paths: [
+            { path: serving.route, pathType: 'Prefix', backend: { service: { name: service, port: { number } } } },
+          ],
+        },
+      })),
+    },
+  };
+}
+
+function about(name: string, [first]: Backend[]) {
+  if (!first) throw new Error(`no backend for ${name}`);
+  const process: Process = { component: 'service', name };
+  return metadata(first.part.owner, labelOf([name]), { labels: sortedMap(serviceSelector(first.part.owner, process)) });
+}
+
+function backendOf({ part, service }: Backend): { name: string; port: number } {
+  return { name: processName(part, { component: 'service', name: service.name }), port: servicePort(service) };
+}
