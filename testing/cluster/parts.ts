@@ -17,21 +17,27 @@ export interface Parts {
   networkPolicies: string | CannotRun;
 }
 
+/** What a cluster has beyond Kubernetes itself, DNS and metrics: everything, or nothing. */
+export type Extent = 'full' | 'plain';
+
 const COMPONENTS = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy', 'kubectl'];
 
 /**
  * Installs and builds what is missing.
  *
+ * @param extent `plain`: without a gateway and without enforced network policies, which then need not be built.
  * @throws {CannotRun} when a part that every cluster needs can't be had on this machine.
  */
-export async function preparedParts(progress: (step: string) => void): Promise<Parts> {
+export async function preparedParts(progress: (step: string) => void, extent: Extent = 'full'): Promise<Parts> {
   await installPackages(progress);
   const programs = await builtProgram(await kubernetes(), progress);
-  const optional = async (program: GoProgram) =>
-    builtProgram(program, progress).catch((error: unknown) => {
+  const optional = async (program: GoProgram) => {
+    if (extent === 'plain') return new CannotRun('a plain cluster was asked for');
+    return builtProgram(program, progress).catch((error: unknown) => {
       if (error instanceof CannotRun) return error;
       throw error;
     });
+  };
   return {
     programs,
     pause: path.join(programs, 'pause'),

@@ -13,7 +13,7 @@ await asProgram('the tests on a Kubernetes cluster', async () => {
   const args = [...config, ...process.argv.slice(2)];
   const given = process.env['SLIPWAY_TEST_KUBECONFIG'];
   if (given !== undefined && given !== '') return runVitest(args, { SLIPWAY_TEST_KUBECONFIG: path.resolve(given) });
-  return withTestCluster(NODES, (cluster) =>
+  return withTestCluster({ nodes: NODES }, (cluster) =>
     runVitest(args, {
       SLIPWAY_TEST_KUBECONFIG: cluster.kubeconfig,
       SLIPWAY_TEST_CLUSTER_FOLDER: cluster.folder,

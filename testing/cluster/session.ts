@@ -2,7 +2,7 @@ import { removeAbandonedClusters } from './abandoned.ts';
 import { checkMachine } from './machine.ts';
 import { CannotRun } from './cannot-run.ts';
 import { TestCluster } from './cluster.ts';
-import { preparedParts } from './parts.ts';
+import { preparedParts, type Extent } from './parts.ts';
 
 const INTERRUPTED = 130;
 
@@ -14,13 +14,13 @@ const INTERRUPTED = 130;
  * @throws {CannotRun} when there can be no cluster on this machine.
  */
 export async function withTestCluster(
-  nodes: number,
+  { nodes, extent = 'full' }: { nodes: number; extent?: Extent },
   work: (cluster: TestCluster, interrupted: AbortSignal) => Promise<number>,
 ): Promise<number> {
   const started = performance.now();
   const say = (step: string) => console.error(`slipway: [${seconds(started)}] ${step}`);
   await checkMachine();
-  const parts = await preparedParts(say);
+  const parts = await preparedParts(say, extent);
   const cluster = new TestCluster({ parts, nodes, progress: say });
   const interruption = new AbortController();
   const interrupt = () => {
