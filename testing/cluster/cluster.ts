@@ -21,6 +21,9 @@ import { makePki } from './pki.ts';
 import { Releases } from './releases.ts';
 import { keepSysctls } from './sysctls.ts';
 
+/** `gateway`: the Gateway API at port 80 of the first node, class `traefik`. `network policies`: enforced. */
+export type Feature = 'gateway' | 'network policies';
+
 export interface ClusterOptions {
   parts: Parts;
   /** 1 or more. The first one has the control plane too. */
@@ -45,18 +48,19 @@ export class TestCluster {
     return this.#folder;
   }
 
-  /** Folder of Kubernetes' programs, kubectl among them. */
-  get programs(): string {
-    return this.#options.parts.programs;
-  }
-
-  /** What this cluster has beyond the least: `gateway`, `network policies`. */
-  get features(): string[] {
+  /** What this cluster has beyond the least. */
+  get features(): Feature[] {
     const { gateway, networkPolicies } = this.#options.parts;
     return [
-      ...(typeof gateway === 'string' ? ['gateway'] : []),
-      ...(typeof networkPolicies === 'string' ? ['network policies'] : []),
+      ...(typeof gateway === 'string' ? ['gateway' as const] : []),
+      ...(typeof networkPolicies === 'string' ? ['network policies' as const] : []),
     ];
+  }
+
+  /** Folders of programs for people and tests: kubectl and, where it could be built, helm. */
+  get tools(): string[] {
+    const { programs, helm } = this.#options.parts;
+    return typeof helm === 'string' ? [programs, helm] : [programs];
   }
 
   /** Of a user who may do everything. */

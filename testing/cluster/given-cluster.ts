@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { cannotRun } from '../src/chromium.ts';
+import { cannotRun, isExecutable } from '../src/chromium.ts';
 import { Api } from './api.ts';
+import type { Feature } from './cluster.ts';
 import { buildImage, type ImageOptions } from './image.ts';
 import { importImage, NODE_IMAGE } from './images.ts';
 
@@ -17,10 +18,10 @@ export interface GivenCluster {
   image: string;
   api: Api;
   /**
-   * Whether it has something beyond the least: `gateway` (the Gateway API at port 80 of the first node, class `traefik`), `network policies` (they are
-   * enforced). When not, the end of the run says that `what` was not run.
+   * Whether it has something beyond the least, or whether there is the program `helm` on PATH. When not, the end of the run says that `what` was
+   * not run.
    */
-  has(feature: 'gateway' | 'network policies', what: string): boolean;
+  has(feature: Feature | 'helm', what: string): boolean;
   /** Builds an image and gives it to every node; pods use it with `imagePullPolicy: IfNotPresent`. Only for `ours`. */
   addImage(options: ImageOptions, folder: string): Promise<void>;
 }
@@ -37,13 +38,9 @@ export async function givenCluster(): Promise<GivenCluster> {
     image: folder === undefined ? foreignImage : NODE_IMAGE,
     api: await Api.open(kubeconfig),
     has(feature, what) {
-      const features = process.env['SLIPWAY_TEST_CLUSTER_FEATURES'] ?? '';
-      if (features.split(',').includes(feature)) return true;
-      cannotRun(
-        what,
-        folder === undefined ? 'the cluster is not ours' : `this machine could not build what ${feature} need`,
-      );
-      return false;
+      const lacking = feature === 'helm' ? whyNoHelm() : whyNot(feature, folder !== undefined);
+      if (lacking !== null) cannotRun(what, lacking);
+      return lacking === null;
     },
     async addImage(options, work) {
       if (folder === undefined) throw new Error(`${options.name} can't be given to a foreign cluster`);
@@ -52,4 +49,15 @@ export async function givenCluster(): Promise<GivenCluster> {
       await Promise.all(sockets.map((socket) => importImage(socket, archive)));
     },
   };
+}
+
+function whyNot(feature: Feature, ours: boolean): string | null {
+  if ((process.env['SLIPWAY_TEST_CLUSTER_FEATURES'] ?? '').split(',').includes(feature)) return null;
+  return ours ? `the cluster was started without what ${feature} need` : 'the cluster is not ours';
+}
+
+function whyNoHelm(): string | null {
+  const folders = (process.env['PATH'] ?? '').split(path.delimiter);
+  if (folders.some((folder) => isExecutable(path.join(folder, 'helm')))) return null;
+  return 'no helm is on PATH, and none could be built';
 }

@@ -4,7 +4,7 @@ import { asProgram, withTestCluster } from './session.ts';
 
 /**
  * What `npm run cluster` runs: a cluster to look at, until Ctrl-C. The number of nodes may follow; default 1. `--plain` leaves the
- * gateway and the enforcement of network policies away.
+ * gateway, the enforcement of network policies and Helm away.
  */
 await asProgram('a Kubernetes cluster', async () => {
   const { values, positionals } = parseArgs({ options: { plain: { type: 'boolean' } }, allowPositionals: true });
@@ -14,7 +14,7 @@ await asProgram('a Kubernetes cluster', async () => {
     return 2;
   }
   return withTestCluster({ nodes, extent: values.plain === true ? 'plain' : 'full' }, async (cluster, interrupted) => {
-    const { programs } = cluster;
+    const programs = cluster.tools.join(':');
     console.log(`export KUBECONFIG=${cluster.kubeconfig} PATH=${programs}:$PATH   # then: kubectl get nodes`);
     // A signal alone does not keep a process alive.
     const alive = setInterval(() => undefined, 60_000);

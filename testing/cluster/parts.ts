@@ -15,6 +15,8 @@ export interface Parts {
   gateway: string | CannotRun;
   /** Folder with `kube-router`, which enforces network policies; or why there is none. */
   networkPolicies: string | CannotRun;
+  /** Folder with `helm`, which installs charts; or why there is none. */
+  helm: string | CannotRun;
 }
 
 /** What a cluster has beyond Kubernetes itself, DNS and metrics: everything, or nothing. */
@@ -25,7 +27,7 @@ const COMPONENTS = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler
 /**
  * Installs and builds what is missing.
  *
- * @param extent `plain`: without a gateway and without enforced network policies, which then need not be built.
+ * @param extent `plain`: without a gateway, enforced network policies and Helm, which then need not be built.
  * @throws {CannotRun} when a part that every cluster needs can't be had on this machine.
  */
 export async function preparedParts(progress: (step: string) => void, extent: Extent = 'full'): Promise<Parts> {
@@ -43,6 +45,7 @@ export async function preparedParts(progress: (step: string) => void, extent: Ex
     pause: path.join(programs, 'pause'),
     gateway: await optional(await traefik()),
     networkPolicies: await optional(await kubeRouter()),
+    helm: await optional(await helm()),
   };
 }
 
@@ -99,21 +102,24 @@ async function traefik(): Promise<GoProgram> {
   };
 }
 
-async function kubeRouter(): Promise<GoProgram> {
-  const sources = path.join(import.meta.dirname, 'kube-router');
-  const module = 'github.com/cloudnativelabs/kube-router/v2';
+/** A program that is built as its authors publish it. */
+async function published(name: string, module: string, takes: string): Promise<GoProgram> {
+  const sources = path.join(import.meta.dirname, name);
   return {
-    name: 'kube-router',
+    name,
     version: await requiredVersion(sources, module),
     sources,
     files: ['go.mod', 'go.sum'],
-    takes: 'about 2 minutes',
+    takes,
     async build(go, target) {
       await go.download(sources);
-      await go.build(sources, { output: path.join(target, 'kube-router'), what: `${module}/cmd/kube-router` });
+      await go.build(sources, { output: path.join(target, name), what: `${module}/cmd/${name}` });
     },
   };
 }
+
+const kubeRouter = () => published('kube-router', 'github.com/cloudnativelabs/kube-router/v2', 'about 4 minutes');
+const helm = () => published('helm', 'helm.sh/helm/v3', 'about 4 minutes');
 
 /** Modules in Go's cache can't be written to, and copies of their folders neither. */
 async function copyWritable(from: string, to: string): Promise<void> {

@@ -18,6 +18,7 @@ await asProgram('the tests on a Kubernetes cluster', async () => {
       SLIPWAY_TEST_KUBECONFIG: cluster.kubeconfig,
       SLIPWAY_TEST_CLUSTER_FOLDER: cluster.folder,
       SLIPWAY_TEST_CLUSTER_FEATURES: cluster.features.join(),
+      PATH: [...cluster.tools, process.env['PATH'] ?? ''].join(path.delimiter),
     }),
   );
 });
