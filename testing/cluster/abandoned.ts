@@ -23,11 +23,15 @@ export async function markOwner(folder: string): Promise<void> {
   await writeFile(path.join(folder, OWNER), JSON.stringify(owner));
 }
 
+/** Of all clusters of this machine, also those that are starting or stopping. */
+export async function clusterFolders(): Promise<string[]> {
+  const names = (await readdir(os.tmpdir())).filter((name) => name.startsWith(PREFIX));
+  return names.map((name) => path.join(os.tmpdir(), name));
+}
+
 /** A run that was killed (SIGKILL) could not stop what it had started. This does. */
 export async function removeAbandonedClusters(): Promise<void> {
-  for (const name of await readdir(os.tmpdir())) {
-    if (!name.startsWith(PREFIX)) continue;
-    const folder = path.join(os.tmpdir(), name);
+  for (const folder of await clusterFolders()) {
     const owner = await readJson<Owner>(path.join(folder, OWNER));
     if (owner === null) continue; // another run is at its first steps
     const now = await thisBoot();

@@ -110,7 +110,9 @@ export class Api {
   }
 
   send(method: string, path: string, body?: string, type = 'application/json'): Promise<Answer> {
-    const headers = { ...this.#headers, ...(body === undefined ? {} : { 'content-type': type }) };
+    // Of a DELETE, Node.js does not say by itself how long its body is; the server would take it for the next request.
+    const content = body === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(body) };
+    const headers = { ...this.#headers, ...content };
     const url = new URL(this.server.pathname.replace(/\/$/, '') + path, this.server);
     return new Promise((resolve, reject) => {
       const request = https.request(url, { method, headers, agent: this.#agent, timeout: 30_000 }, (response) => {

@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { waitFor } from '../src/wait-for.ts';
-import { markOwner, PREFIX, removeAbandonedClusters, SYSCTLS } from './abandoned.ts';
+import { clusterFolders, markOwner, PREFIX, removeAbandonedClusters, SYSCTLS } from './abandoned.ts';
 import type { Addresses } from './addresses.ts';
 import { Api } from './api.ts';
 import { makeBridge } from './bridge.ts';
@@ -101,7 +101,12 @@ export class TestCluster {
     await this.#makeFolder();
     await makeMountPoints(releases);
     const addresses = await makeBridge(path.basename(this.#folder), releases);
-    await keepSysctls(path.join(this.#folder, SYSCTLS), releases);
+    const others = (await clusterFolders()).filter((folder) => folder !== this.#folder);
+    await keepSysctls(
+      path.join(this.#folder, SYSCTLS),
+      others.map((folder) => path.join(folder, SYSCTLS)),
+      releases,
+    );
     say(`making ${count === 1 ? 'one node' : `${count} nodes`} on ${addresses.bridge}`);
     const nodes: Node[] = [];
     for (let number = 1; number <= count; number += 1)
