@@ -38,6 +38,8 @@ export async function startApiServer(options: ControlPlaneOptions, releases: Rel
     '--authorization-mode=Node,RBAC',
     '--enable-admission-plugins=NodeRestriction',
     '--enable-aggregator-routing=true',
+    // Logs that tell stdout from stderr: alpha in 1.36.
+    '--feature-gates=PodLogsQuerySplitStreams=true',
     `--etcd-servers=${ETCD}`,
     `--client-ca-file=${pki.ca.certificate}`,
     `--tls-cert-file=${certificate}`,

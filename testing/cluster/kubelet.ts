@@ -49,6 +49,8 @@ function kubeletConfig(node: Node, { addresses, pki, socket }: KubeletSurroundin
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
+    // Logs that tell stdout from stderr: alpha in 1.36.
+    featureGates: { PodLogsQuerySplitStreams: true },
     authentication: {
       anonymous: { enabled: false },
       webhook: { enabled: true },

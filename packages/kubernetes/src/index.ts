@@ -1,3 +1,9 @@
+export type { ClusterAccess, Identity } from './api/access.ts';
+export type { CallCount } from './api/client.ts';
+export { inCluster } from './api/in-cluster.ts';
+export { readKubeconfig } from './api/kubeconfig.ts';
+export { KubernetesEngine } from './engine/kubernetes-engine.ts';
+export type { KubernetesEngineOptions } from './engine/kubernetes-engine.ts';
 export { imagesOf, isPinned } from './render/image.ts';
 export type { KubernetesObject } from './render/kubernetes-object.ts';
 export { manifest } from './render/manifest.ts';
@@ -9,5 +15,5 @@ export type { Naming } from './render/release-part.ts';
 export { render } from './render/render.ts';
 export type { RenderOptions } from './render/render.ts';
 export { DEFAULT_TARGET } from './render/target.ts';
-export type { Gateway, IngressController, Target } from './render/target.ts';
+export type { Activator, Gateway, IngressController, Target } from './render/target.ts';
 export type { Secrets } from './render/variables.ts';

@@ -58,7 +58,7 @@ export async function applyObjects(
   return written;
 }
 
-export function isDue(store: ObjectStore, namespace: string, { key, hash }: Desired): boolean {
+export function isDue(store: ObjectStore, namespace: string, { key, hash }: Pick<Desired, 'key' | 'hash'>): boolean {
   const mark = store.get(namespace, key);
   return (
     mark === undefined ||

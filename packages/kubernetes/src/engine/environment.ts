@@ -154,7 +154,7 @@ export class Environment {
 
   requestEnded(): void {
     this.#activity = { last: this.#around.now(), open: this.#activity.open - 1 };
-    this.touch();
+    if (this.#activity.open === 0) this.#arm();
   }
 
   /** Pods that requests may be sent to now, by release. */
@@ -485,7 +485,7 @@ export class Environment {
 }
 
 /** Keys of every object that a plan will need. @throws {SlipwayError} `mistake` when it can't be rendered. */
-export function plannedKeys(around: Pick<Surroundings, 'render'>, plan: Plan, namespace: string): string[] {
+export function plannedKeys(around: Pick<Surroundings, 'render'>, plan: Plan, namespace: string | null): string[] {
   const all: Decision = {
     traffic: plan.releases.filter(({ weight }) => weight > 0).map(({ number, weight }) => ({ release: number, weight })),
     releases: plan.releases,
@@ -497,7 +497,7 @@ export function plannedKeys(around: Pick<Surroundings, 'render'>, plan: Plan, na
     traffic: [],
     activity: 'awake',
     fate: 'held',
-    namespace,
+    namespace: namespace ?? ownerOf(plan.environment).namespace,
     inventory: [],
   };
   const { objects } = objectsOf(record, all, { ...around.render(plan.environment), probe: '' });
