@@ -9,7 +9,7 @@ import { waitFor } from '../src/wait-for.ts';
 import { Api } from './api.ts';
 import { mountedHierarchies } from './cgroups.ts';
 import { command } from './command.ts';
-import { membersOf, type NodeRecord } from './members.ts';
+import { membersOf, stillRunning, type NodeRecord } from './members.ts';
 import { NODE_IMAGE } from './images.ts';
 import { preparedParts } from './parts.ts';
 import { isReady, podTemplate, type Pod } from './workloads.ts';
@@ -51,12 +51,6 @@ async function runPod(kubeconfig: string): Promise<void> {
   api.close();
 }
 
-/** A process that has ended stays in /proc until its parent, or who has adopted it, asks for its exit code. */
-async function running(pids: number[]): Promise<number[]> {
-  const states = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') X ')));
-  return pids.filter((_, index) => !/\) [ZX] /.test(states[index] ?? ''));
-}
-
 async function whatIsLeft({ folder, record, pids, bridge }: Traces): Promise<string[]> {
   const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
   const links = (await command('ip', ['-brief', 'link'])).split('\n');
@@ -64,7 +58,7 @@ async function whatIsLeft({ folder, record, pids, bridge }: Traces): Promise<str
   const groups = (await mountedHierarchies()).map((hierarchy) => path.join(hierarchy.folder, record.cgroup));
   return [
     ...(existsSync(folder) ? [folder, ...(await readdir(folder))] : []),
-    ...(await running(pids)).map((pid) => `process ${pid}`),
+    ...(await stillRunning(pids)).map((pid) => `process ${pid}`),
     ...(await membersOf(record)).map((pid) => `process ${pid}`),
     ...mounts.filter((mount) => mount.includes(folder)),
     ...[...links, ...routes].filter((line) => line.includes(bridge)),
