@@ -9,7 +9,7 @@ import { waitFor } from '../src/wait-for.ts';
 import { Api } from './api.ts';
 import { mountedHierarchies } from './cgroups.ts';
 import { command } from './command.ts';
-import { membersOf, type NodeRecord } from './members.ts';
+import { membersOf, stillRunning, type NodeRecord } from './members.ts';
 import { NODE_IMAGE } from './images.ts';
 import { preparedParts } from './parts.ts';
 import { isReady, podTemplate, type Pod } from './workloads.ts';
@@ -20,7 +20,7 @@ if (foreign) cannotRun('the tests of how a cluster stops', 'SLIPWAY_TEST_KUBECON
 
 const program = path.join(import.meta.dirname, 'hold.ts');
 const hold = (env: Record<string, string> = {}) =>
-  startProcess(process.execPath, [program, '1'], { env: { SLIPWAY_TEST_KUBECONFIG: undefined, ...env } });
+  startProcess(process.execPath, [program, '1', '--plain'], { env: { SLIPWAY_TEST_KUBECONFIG: undefined, ...env } });
 
 /** What a running cluster consists of, by names that are left when it is gone. */
 interface Traces {
@@ -58,7 +58,7 @@ async function whatIsLeft({ folder, record, pids, bridge }: Traces): Promise<str
   const groups = (await mountedHierarchies()).map((hierarchy) => path.join(hierarchy.folder, record.cgroup));
   return [
     ...(existsSync(folder) ? [folder, ...(await readdir(folder))] : []),
-    ...pids.filter((pid) => existsSync(`/proc/${pid}`)).map((pid) => `process ${pid}`),
+    ...(await stillRunning(pids)).map((pid) => `process ${pid}`),
     ...(await membersOf(record)).map((pid) => `process ${pid}`),
     ...mounts.filter((mount) => mount.includes(folder)),
     ...[...links, ...routes].filter((line) => line.includes(bridge)),
@@ -94,7 +94,7 @@ test.skipIf(foreign)('a cluster whose run was killed is removed by the next star
 
 test.skipIf(foreign)('a start that fails says which part failed, and leaves nothing behind', async () => {
   // An API server that ends at once; everything else is real.
-  const { programs } = await preparedParts(() => undefined);
+  const { programs } = await preparedParts(() => undefined, 'plain');
   const cache = await temporaryFolder();
   const broken = path.join(cache, 'slipway', path.basename(programs));
   await mkdir(broken, { recursive: true });
