@@ -26,7 +26,7 @@ export async function makeRunnerFolder(folder: string): Promise<void> {
   for (const part of ['bin', 'lib']) mkdirSync(join(folder, part), { recursive: true });
   cpSync(node, join(folder, 'bin', 'node'));
   for (const library of librariesOf(node)) {
-    const name = /^ld-/.test(basename(library)) ? 'ld.so' : basename(library);
+    const name = basename(library).startsWith('ld-') ? 'ld.so' : basename(library);
     cpSync(realpathSync(library), join(folder, 'lib', name));
   }
 }

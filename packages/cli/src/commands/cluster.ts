@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { SlipwayError } from '@slipway/app/errors';
 import type { Command } from 'commander';
 import type { ApiCluster, ApiClusterReport } from '../api.ts';
@@ -13,6 +14,8 @@ interface AddOptions {
   inCluster?: true;
   gateway?: string;
   ingress?: string;
+  gatewaySource?: string[];
+  activator?: string;
   domain: string;
   port: string;
   url?: string;
@@ -33,6 +36,11 @@ export function define(command: Command): void {
     .option(
       '--ingress <namespace/class>',
       'for a cluster without the Gateway API: namespace and class of the controller',
+    )
+    .option('--gateway-source <cidr...>', "networks from which the gateway's requests come, if not from pods beside it")
+    .option(
+      '--activator <address:port>',
+      'where the gateway reaches this control plane for environments that may sleep',
     )
     .option('--domain <domain>', 'environments are ENV.APP.DOMAIN', 'localhost')
     .option('--port <port>', 'port of the gateway, for URLs', '80')
@@ -98,7 +106,8 @@ async function kubeconfigOf({ inCluster, kubeconfig, context }: AddOptions): Pro
 }
 
 function settingsOf(options: AddOptions): object {
-  const { gateway, ingress, domain, port, url, reach = [], runnerImage, pullSecret } = options;
+  const { gateway, ingress, gatewaySource = [], activator, domain, port, url, reach = [] } = options;
+  const { runnerImage, pullSecret } = options;
   if (gateway !== undefined && ingress !== undefined)
     throw new SlipwayError('mistake', 'found both --gateway and --ingress, expected the one by which requests come in');
   if (url !== undefined && !URL.canParse(url))
@@ -106,6 +115,8 @@ function settingsOf(options: AddOptions): object {
   return {
     ...(gateway !== undefined && { gateway: placeIn('--gateway', gateway) }),
     ...(ingress !== undefined && { ingress: placeIn('--ingress', ingress) }),
+    sources: gatewaySource.map((text) => cidr('--gateway-source', text)),
+    activator: activator === undefined ? null : addressOf('--activator', activator),
     domain,
     port: wholeNumber('--port', port, 1, 65_535),
     controlPlaneUrl: url?.replace(/\/+$/, '') ?? null,
@@ -113,6 +124,16 @@ function settingsOf(options: AddOptions): object {
     runnerImage: runnerImage ?? null,
     pullSecret: pullSecret === undefined ? null : objectName('--pull-secret', pullSecret),
   };
+}
+
+/** Reads `ADDRESS:PORT`. */
+function addressOf(option: string, text: string): { address: string; port: number } {
+  const [, address = '', port = ''] = /^\[?([^\]]+?)\]?:(\d{1,5})$/.exec(text) ?? [];
+  if (isIP(address) === 0)
+    throw new SlipwayError('mistake', `${option} is '${text}'`, {
+      hint: 'Give an IP address and a port: 10.0.0.5:8090',
+    });
+  return { address, port: wholeNumber(option, port, 1, 65_535) };
 }
 
 function clusterTable(clusters: ApiCluster[]): string {

@@ -46,7 +46,8 @@ export function refusal(what: string, status: number, body: string, retryAfter: 
   const answer = statusOf(body);
   const told = valueAt(answer, 'message');
   const message = typeof told === 'string' ? told : body.slice(0, 300) || `HTTP ${status}`;
-  const reason = String(valueAt(answer, 'reason') ?? '');
+  const word = valueAt(answer, 'reason');
+  const reason = typeof word === 'string' ? word : '';
   const seconds = Number(retryAfter ?? valueAt(answer, 'details', 'retryAfterSeconds') ?? Number.NaN);
   const about = { status, reason, retryAfterSeconds: Number.isFinite(seconds) ? seconds : null };
   if (status === 401) return new ApiError('denied', `The cluster does not take Slipway's credentials (${what})`, about);

@@ -41,8 +41,8 @@ interface Credential {
 
 async function ask(exec: Mapping, folder: string): Promise<Credential> {
   const command = String(exec['command']);
-  const version = String(exec['apiVersion'] ?? 'client.authentication.k8s.io/v1');
-  const request = { apiVersion: version, kind: 'ExecCredential', spec: { interactive: false } };
+  const apiVersion = exec['apiVersion'] ?? 'client.authentication.k8s.io/v1';
+  const request = { apiVersion, kind: 'ExecCredential', spec: { interactive: false } };
   const given = mappingsAt(exec, 'env').map(({ name, value }) => [String(name), String(value)]);
   try {
     const { stdout } = await run(command, list(exec['args']), {

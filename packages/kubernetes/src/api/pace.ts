@@ -27,7 +27,7 @@ export class Pace {
   ) {
     this.#most = options.perSecond ?? MOST_PER_SECOND;
     this.#now = options.now ?? (() => performance.now());
-    this.#wait = options.wait ?? (async (milliseconds) => void (await delay(milliseconds)));
+    this.#wait = options.wait ?? ((milliseconds) => delay(milliseconds));
     this.#rate = this.#most;
     this.#tokens = this.#most;
     this.#filledAt = this.#now();

@@ -84,12 +84,12 @@ export class Watch<T extends Watched> {
   }
 
   async #run(): Promise<void> {
-    while (!this.#abort.signal.aborted) {
+    while (!this.#stopped()) {
       try {
         await (this.#version === null ? this.#list() : this.#follow(this.#version));
         this.#options.trouble?.(null);
       } catch (error) {
-        if (this.#abort.signal.aborted) return;
+        if (this.#stopped()) return;
         if (error instanceof ApiError && error.status === 410) {
           this.#version = null;
           continue;
@@ -101,6 +101,10 @@ export class Watch<T extends Watched> {
         await this.#rest();
       }
     }
+  }
+
+  #stopped(): boolean {
+    return this.#abort.signal.aborted;
   }
 
   async #rest(): Promise<void> {

@@ -1,5 +1,6 @@
 import type { IHTTPRoute } from '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1';
 import type { IDeployment } from 'kubernetes-models/apps/v1';
+import type { IEndpointSlice } from 'kubernetes-models/discovery.k8s.io/v1';
 import type { IHorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2';
 import type { ICronJob, IJob } from 'kubernetes-models/batch/v1';
 import type { IIngress, INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
@@ -20,6 +21,7 @@ export type KubernetesObject =
   | Made<IConfigMap>
   | Made<ICronJob>
   | Made<IDeployment>
+  | Made<IEndpointSlice>
   | Made<IHTTPRoute>
   | Made<IHorizontalPodAutoscaler>
   | Made<IIngress>
@@ -49,6 +51,7 @@ export const APPLY_ORDER: readonly KubernetesObject['kind'][] = [
   'HorizontalPodAutoscaler',
   'PodDisruptionBudget',
   'CronJob',
+  'EndpointSlice',
   'Ingress',
   'HTTPRoute',
 ];

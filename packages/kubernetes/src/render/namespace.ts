@@ -59,7 +59,11 @@ interface PodCount {
 function podsOf({ services, workers, jobs = [] }: PlannedRelease): PodCount[] {
   return [
     ...services.map(({ replicas, maxReplicas = 0, size }) => ({ count: Math.max(replicas, maxReplicas), ...size })),
-    ...workers.flatMap(({ lanes = [] }) => lanes.map(({ maxReplicas, size }) => ({ count: maxReplicas, ...size }))),
+    ...workers.flatMap(({ lanes, replicas, size }) =>
+      lanes === undefined
+        ? [{ count: replicas, ...size }]
+        : lanes.map(({ maxReplicas, size }) => ({ count: maxReplicas, ...size })),
+    ),
     ...jobs.map(({ size }) => ({ count: 1, ...size })),
   ];
 }

@@ -9,6 +9,7 @@ import { byText, sortedMap } from './kubernetes-object.ts';
 import type { Owner } from './owner.ts';
 import { metadata } from './owner.ts';
 import { serviceSelector } from './release-part.ts';
+import { sleeps } from './activator.ts';
 import { servicePort } from './service.ts';
 import type { Target } from './target.ts';
 
@@ -42,7 +43,7 @@ export function networkPolicies(owner: Owner, target: Target, plan: Plan): Kuber
     outgoing('allow-internet', [internet(target)]),
     ...(hasQueues ? [outgoing('allow-slipway', [{ to: [inNamespace(target.controlPlaneNamespace)] }])] : []),
     ...[...services.values()].flatMap((service) => {
-      const spec = peerRules(owner, target, service, services);
+      const spec = peerRules(owner, target, service, services, sleeps(target, plan) ? 'sleeps' : 'stays');
       return spec === null ? [] : [policy(`service-${service.name}`, spec)];
     }),
   ];
@@ -75,13 +76,14 @@ function peerRules(
   target: Target,
   service: Merged,
   services: ReadonlyMap<string, Merged>,
+  mode: 'sleeps' | 'stays',
 ): INetworkPolicySpec | null {
   const podsOf = (name: string) => ({
     podSelector: { matchLabels: sortedMap(serviceSelector(owner, { component: 'service', name })) },
   });
   const callers = [...services.values()].filter(({ needs }) => needs.has(service.name));
   const from = [
-    ...(service.routed === 'yes' ? [inNamespace(target.entrance.namespace)] : []),
+    ...(service.routed === 'yes' ? entrances(target, mode) : []),
     ...callers.map(({ name }) => podsOf(name)),
   ];
   const ingress: INetworkPolicyIngressRule[] = from.length === 0 ? [] : [{ from, ports: ports(service) }];
@@ -99,6 +101,21 @@ function peerRules(
     ],
     ...rules,
   };
+}
+
+/** Who brings requests from outside: the gateway, and in front of what may sleep the activator. */
+function entrances({ entrance, controlPlaneNamespace, activator }: Target, mode: 'sleeps' | 'stays') {
+  const blocks = entrance.kind === 'gateway' ? (entrance.sources ?? []) : [];
+  return [
+    inNamespace(entrance.namespace),
+    ...[...blocks].sort(byText).map((cidr) => ({ ipBlock: { cidr } })),
+    ...(mode === 'sleeps' ? [inNamespace(controlPlaneNamespace)] : []),
+    ...(mode === 'sleeps' && activator !== undefined ? [{ ipBlock: { cidr: hostNetwork(activator.address) } }] : []),
+  ];
+}
+
+function hostNetwork(address: string): string {
+  return `${address}/${address.includes(':') ? 128 : 32}`;
 }
 
 function ports(service: Merged) {

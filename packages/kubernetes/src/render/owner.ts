@@ -20,10 +20,13 @@ export interface Owner {
   namespace: string;
 }
 
-/** @param environment `APP/ENVIRONMENT`, as in a plan. */
-export function ownerOf(environment: string): Owner {
+/**
+ * @param environment `APP/ENVIRONMENT`, as in a plan.
+ * @param namespace Another one than its usual, which is still being deleted.
+ */
+export function ownerOf(environment: string, namespace?: string): Owner {
   const [app = '', name = ''] = environment.split('/');
-  return { app, environment: name, namespace: labelOf([app, name]) };
+  return { app, environment: name, namespace: namespace ?? labelOf([app, name]) };
 }
 
 /** Labels that every object has. */

@@ -15,3 +15,29 @@ export function memoryQuantity(bytes: number): string {
   }
   return `${bytes}`;
 }
+
+const UNITS: Readonly<Record<string, number>> = {
+  n: 1e-9,
+  u: 1e-6,
+  m: 1e-3,
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+  Pi: 2 ** 50,
+};
+
+/** A quantity as the API gives it, in cores: `250m` is 0.25. Not a number where it is none. */
+export function cpuOf(quantity: string | number): number {
+  const [, number, unit = ''] = /^([0-9.]+(?:e[0-9]+)?)([A-Za-z]*)$/.exec(String(quantity)) ?? [];
+  return Number(number) * (UNITS[unit] ?? Number.NaN);
+}
+
+/** A quantity as the API gives it, in bytes. */
+export const memoryOf = cpuOf;

@@ -1,6 +1,7 @@
 import { SlipwayError } from '@slipway/app';
 import type { Patch } from '@slipway/app';
 import type { Plan } from '@slipway/engine';
+import { activatorObjects, sleeps } from './activator.ts';
 import { jobObject } from './job.ts';
 import type { KubernetesObject } from './kubernetes-object.ts';
 import { inApplyOrder } from './kubernetes-object.ts';
@@ -25,6 +26,10 @@ export interface RenderOptions {
   patches: readonly Patch[];
   /** By release number. Those that are missing have none. */
   secrets: ReadonlyMap<number, Secrets>;
+  /** Of the objects, when it is not the environment's usual one. */
+  namespace?: string;
+  /** The engine asks the gateway by this word whether a route is in force; see `route.ts`. */
+  probe?: string;
 }
 
 /**
@@ -34,7 +39,7 @@ export interface RenderOptions {
  * @throws {SlipwayError} `mistake` when the plan can't be true on Kubernetes, or a patch is not allowed.
  */
 export function render(plan: Plan, options: RenderOptions): KubernetesObject[] {
-  const owner = ownerOf(plan.environment);
+  const owner = ownerOf(plan.environment, options.namespace);
   if (options.naming === 'stable') refuseTwoOfOneName(plan);
   const variables = plan.releases.map((release) =>
     releaseVariables(owner, release, options.secrets.get(release.number) ?? null),
@@ -53,7 +58,8 @@ export function render(plan: Plan, options: RenderOptions): KubernetesObject[] {
     ...parts.flatMap((part) => part.release.services.flatMap((service) => serviceObjects(part, service))),
     ...parts.flatMap((part) => part.release.workers.flatMap((worker) => workerObjects(part, worker))),
     ...jobObjects(parts, options.patches),
-    ...routes(plan, parts),
+    ...(sleeps(options.target, plan) ? activatorObjects(owner, options.target) : []),
+    ...routes(plan, parts, options.probe ?? null),
   ];
   const inOrder = unique(owner, objects).sort(inApplyOrder);
   return applyPatches(owner, inOrder, options.patches).map(withQualityOfService);

@@ -1,5 +1,7 @@
 import { SlipwayError } from '@slipway/app';
+import type { IHTTPRoute } from '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1';
 import type { Plan, PlannedService } from '@slipway/engine';
+import { ACTIVATOR_BACKEND, sleeps } from './activator.ts';
 import type { KubernetesObject } from './kubernetes-object.ts';
 import { byText, sortedMap } from './kubernetes-object.ts';
 import { labelOf } from './names.ts';
@@ -8,6 +10,8 @@ import type { Process, ReleasePart } from './release-part.ts';
 import { processName, serviceSelector } from './release-part.ts';
 import { servicePort } from './service.ts';
 import type { Gateway, IngressController } from './target.ts';
+
+type IHTTPRouteRule = NonNullable<NonNullable<IHTTPRoute['spec']>['rules']>[number];
 
 /** One release that has the service, with its share of the requests. */
 interface Backend {
@@ -21,7 +25,7 @@ interface Backend {
  *
  * @throws {SlipwayError} `mistake` when there is no host: such a route would take the requests of every host of the gateway.
  */
-export function routes(plan: Plan, parts: readonly ReleasePart[]): KubernetesObject[] {
+export function routes(plan: Plan, parts: readonly ReleasePart[], probe: string | null = null): KubernetesObject[] {
   const backends = parts.flatMap((part) =>
     part.release.services.flatMap((service): Backend[] =>
       service.route === null || part.release.weight === 0 ? [] : [{ part, service, route: service.route }],
@@ -39,12 +43,21 @@ export function routes(plan: Plan, parts: readonly ReleasePart[]): KubernetesObj
     const [first] = own;
     if (!first) throw new Error(`no backend for ${name}`);
     const { entrance } = first.part.target;
-    return entrance.kind === 'gateway' ? httpRoute(hosts, name, own, entrance) : ingress(hosts, name, own, entrance);
+    const mode = sleeps(first.part.target, plan) ? 'sleeps' : 'stays';
+    return entrance.kind === 'gateway'
+      ? httpRoute(hosts, name, own, entrance, { probe, mode })
+      : ingress(hosts, name, own, entrance);
   });
 }
 
 /** Releases with the same path share a rule, by their weights. */
-function httpRoute(hostnames: string[], name: string, backends: Backend[], gateway: Gateway): KubernetesObject {
+function httpRoute(
+  hostnames: string[],
+  name: string,
+  backends: Backend[],
+  gateway: Gateway,
+  { probe, mode }: { probe: string | null; mode: 'sleeps' | 'stays' },
+): KubernetesObject {
   const paths = [...new Set(backends.map(({ route }) => route))].sort(byText);
   return {
     apiVersion: 'gateway.networking.k8s.io/v1',
@@ -53,12 +66,44 @@ function httpRoute(hostnames: string[], name: string, backends: Backend[], gatew
     spec: {
       parentRefs: [{ namespace: gateway.namespace, name: gateway.name }],
       hostnames,
-      rules: paths.map((path) => ({
-        matches: [{ path: { type: 'PathPrefix', value: path } }],
-        backendRefs: weighted(backends.filter(({ route }) => route === path)),
-      })),
+      rules: [
+        ...paths.map((path) => ({
+          matches: [{ path: { type: 'PathPrefix' as const, value: path } }],
+          backendRefs:
+            mode === 'sleeps' ? [ACTIVATOR_BACKEND] : weighted(backends.filter(({ route }) => route === path)),
+        })),
+        ...(probe === null ? [] : probeRules(backends, probe, mode)),
+      ],
     },
   };
+}
+
+/** Names the release that a request of the engine is for, and what it may be answered by. */
+export const PROBE_HEADER = 'x-slipway-probe';
+
+/** What a probe of one release's service says in its header, and gets back in the header of the answer. */
+export function probeValue(probe: string, release: number, service: string): string {
+  return `${probe}-r${release}-${service}`;
+}
+
+/**
+ * A gateway takes a change of a route when it has heard of it, and says nowhere that it did: a status that says `Accepted` is written before
+ * the change is in force. So each release has a rule of its own that only the engine uses. An answer that carries its word was brought by this
+ * version of the route, from this release.
+ */
+function probeRules(backends: Backend[], probe: string, mode: 'sleeps' | 'stays'): IHTTPRouteRule[] {
+  const rule = (value: string, path: string, backend: { name: string; port: number }): IHTTPRouteRule => ({
+    matches: [{ path: { type: 'PathPrefix', value: path }, headers: [{ type: 'Exact', name: PROBE_HEADER, value }] }],
+    filters: [{ type: 'ResponseHeaderModifier', responseHeaderModifier: { set: [{ name: PROBE_HEADER, value }] } }],
+    backendRefs: [backend],
+  });
+  const [first] = backends;
+  if (first === undefined) return [];
+  // What may sleep is behind the activator, whichever release it is; it answers probes itself.
+  if (mode === 'sleeps') return [rule(probeValue(probe, 0, first.service.name), first.route, ACTIVATOR_BACKEND)];
+  return backends.map((backend) =>
+    rule(probeValue(probe, backend.part.release.number, backend.service.name), backend.route, backendOf(backend)),
+  );
 }
 
 /** Weights are whole numbers and shares have decimals, so they are hundredths of a percent. */

@@ -1,6 +1,7 @@
 import { HTTPRoute } from '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1/HTTPRoute';
 import { Deployment } from 'kubernetes-models/apps/v1/Deployment';
 import { HorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2/HorizontalPodAutoscaler';
+import { EndpointSlice } from 'kubernetes-models/discovery.k8s.io/v1/EndpointSlice';
 import { CronJob } from 'kubernetes-models/batch/v1/CronJob';
 import { Job } from 'kubernetes-models/batch/v1/Job';
 import { Ingress } from 'kubernetes-models/networking.k8s.io/v1/Ingress';
@@ -30,6 +31,8 @@ function modelOf(object: KubernetesObject): { validate(): void } {
       return new CronJob(object);
     case 'Deployment':
       return new Deployment(object);
+    case 'EndpointSlice':
+      return new EndpointSlice(object);
     case 'HTTPRoute':
       return new HTTPRoute(object);
     case 'HorizontalPodAutoscaler':

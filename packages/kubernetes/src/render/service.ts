@@ -12,6 +12,8 @@ import { processName, selectorLabels } from './release-part.ts';
 const DEFAULT_PORT = 8080;
 /** Seconds until everything that sends requests has heard that a pod goes: endpoints, proxies and gateways learn of it while it ends already. */
 const DRAIN_SECONDS = 10;
+/** The least that a probe may give, and a process that never answered has no requests to end. */
+const LEAST_GRACE_SECONDS = 1;
 /** Seconds beyond what a process may take, so that it is never killed while it is within its time. */
 export const GRACE_MARGIN_SECONDS = 5;
 const PULL_SECONDS = 300;
@@ -73,6 +75,7 @@ function deployment(part: ReleasePart, service: PlannedService, replicas: number
   const process: Process = { component: 'service', name: service.name };
   const selector = sortedMap(selectorLabels(part, process));
   const port = servicePort(service);
+  const drainSeconds = part.target.drainSeconds ?? DRAIN_SECONDS;
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -88,13 +91,13 @@ function deployment(part: ReleasePart, service: PlannedService, replicas: number
         image: service.image,
         size: service.size,
         variables: { ...service.variables, ...peerAddresses(part, service), PORT: `${port}` },
-        graceSeconds: DRAIN_SECONDS + Math.ceil(service.stopSeconds) + GRACE_MARGIN_SECONDS,
+        graceSeconds: drainSeconds + Math.ceil(service.stopSeconds) + GRACE_MARGIN_SECONDS,
         mayMove: 'yes',
         lasts: 'always',
         container: {
           ports: [{ name: 'http', containerPort: port, protocol: 'TCP' }],
           ...probes(service),
-          lifecycle: { preStop: { sleep: { seconds: DRAIN_SECONDS } } },
+          lifecycle: { preStop: { sleep: { seconds: drainSeconds } } },
         },
       }),
     },
@@ -115,6 +118,8 @@ function probes(service: PlannedService): Pick<IContainer, 'startupProbe' | 'rea
       periodSeconds: 1,
       timeoutSeconds: 3,
       failureThreshold: Math.max(1, Math.ceil(service.startSeconds)),
+      // Nobody sends it requests yet, so it need not be drained: the wait before SIGTERM is cut short.
+      terminationGracePeriodSeconds: Math.max(LEAST_GRACE_SECONDS, Math.ceil(service.stopSeconds)),
     },
     readinessProbe: { ...health, periodSeconds: 2, timeoutSeconds: 3, failureThreshold: 3 },
     livenessProbe: { ...open, periodSeconds: 10, timeoutSeconds: 3, failureThreshold: 6 },

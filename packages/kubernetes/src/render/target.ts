@@ -15,6 +15,17 @@ export interface Target {
    * is started as `slipway runner`.
    */
   runnerImage: string | null;
+  /** Seconds that a pod of a service goes on after its end was asked for, until everything that sends requests has heard of it. Default 10. */
+  drainSeconds?: number;
+  /** Where requests go that may have to wait until an environment wakes; without it nothing sleeps. */
+  activator?: Activator;
+}
+
+/** The proxy of Slipway in front of what sleeps, as pods and the gateway reach it. */
+export interface Activator {
+  /** IP address: an EndpointSlice takes no names. */
+  address: string;
+  port: number;
 }
 
 /** Gateway API. */
@@ -22,6 +33,8 @@ export interface Gateway {
   kind: 'gateway';
   namespace: string;
   name: string;
+  /** Networks (CIDR) from which its requests come when it does not run in pods of that namespace. */
+  sources?: readonly string[];
 }
 
 /** For a cluster without the Gateway API. */

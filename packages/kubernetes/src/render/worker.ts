@@ -1,5 +1,4 @@
-import { SlipwayError } from '@slipway/app';
-import type { PlannedWorker } from '@slipway/engine';
+import type { PlannedLane, PlannedWorker } from '@slipway/engine';
 import type { KubernetesObject } from './kubernetes-object.ts';
 import { sortedMap } from './kubernetes-object.ts';
 import { metadata } from './owner.ts';
@@ -14,13 +13,12 @@ import { GRACE_MARGIN_SECONDS } from './service.ts';
  * reserve what the few large ones need.
  */
 export function workerObjects(part: ReleasePart, worker: PlannedWorker): KubernetesObject[] {
-  if (worker.lanes === undefined)
-    throw new SlipwayError(
-      'mistake',
-      `worker ${worker.name} has no lanes in the plan, and Kubernetes runs each lane by itself`,
-    );
-  return worker.lanes.map((lane): KubernetesObject => {
-    const process: Process = { component: 'worker', name: worker.name, lane: lane.lane };
+  return lanesOf(worker).map((lane): KubernetesObject => {
+    const process: Process = {
+      component: 'worker',
+      name: worker.name,
+      ...(lane.lane === null ? {} : { lane: lane.lane }),
+    };
     const selector = sortedMap(selectorLabels(part, process));
     const { start, ...runner } = runnerParts(part.target, lane.size);
     return {
@@ -39,8 +37,12 @@ export function workerObjects(part: ReleasePart, worker: PlannedWorker): Kuberne
           run: worker.run,
           image: worker.image,
           size: lane.size,
-          variables: { ...worker.variables, ...lane.variables, SLIPWAY_START_RUNNER: start },
-          ...runner,
+          variables: {
+            ...worker.variables,
+            ...lane.variables,
+            ...(lane.lane === null ? {} : { SLIPWAY_START_RUNNER: start }),
+          },
+          ...(lane.lane === null ? {} : runner),
           graceSeconds: Math.ceil(worker.stopSeconds) + GRACE_MARGIN_SECONDS,
           // A worker has pods while it has tasks: whoever moves one interrupts a task.
           mayMove: 'no',
@@ -49,4 +51,10 @@ export function workerObjects(part: ReleasePart, worker: PlannedWorker): Kuberne
       },
     };
   });
+}
+
+/** A worker without lanes in the plan is a plain process: it knows by itself what to do. */
+function lanesOf(worker: PlannedWorker): (Omit<PlannedLane, 'lane'> & { lane: PlannedLane['lane'] | null })[] {
+  const { lanes, replicas, size } = worker;
+  return lanes ?? [{ lane: null, replicas, maxReplicas: replicas, size, variables: {} }];
 }

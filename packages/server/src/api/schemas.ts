@@ -61,12 +61,19 @@ export const clusterSettingsSchema = z.object({
   gateway: placeSchema.optional(),
   /** Namespace and class of an ingress controller, for a cluster without the Gateway API. */
   ingress: placeSchema.optional(),
+  /** Networks (CIDR) from which the gateway's requests come, when its pods are not in its namespace or are on the nodes' network. */
+  sources: z.array(z.string()).default([]),
   /** Environments are `<environment>.<app>.<domain>`. */
   domain: z.string().default('localhost'),
   /** Port of the gateway in URLs. */
   port: z.int().min(1).max(65535).default(80),
   /** Where processes in the cluster reach the control plane; null: as on this machine. */
   controlPlaneUrl: z.url().nullable().default(null),
+  /** Where the control plane answers the gateway for environments that may sleep; null: none of them sleeps. */
+  activator: z
+    .object({ address: z.union([z.ipv4(), z.ipv6()]), port: z.int().min(1).max(65535) })
+    .nullable()
+    .default(null),
   /** Private networks (CIDR) that processes may reach. */
   reach: z.array(z.string()).default([]),
   /** Image that brings the runner of workers; null: SLIPWAY_IMAGE of the control plane, else the images of workers hold one. */
@@ -95,7 +102,10 @@ export const clusterReportSchema = z
     version: z.string(),
     nodes: z.int(),
     /** How requests come in. */
-    entrance: z.looseObject({ kind: z.enum(['gateway', 'ingress']), namespace: z.string() }),
+    entrance: z.discriminatedUnion('kind', [
+      z.object({ kind: z.literal('gateway'), ...placeSchema.shape }),
+      z.object({ kind: z.literal('ingress'), namespace: z.string(), className: z.string() }),
+    ]),
     /** What works differently there than elsewhere, a sentence each. */
     notes: z.array(z.string()),
   })

@@ -1,9 +1,18 @@
+import { randomBytes } from 'node:crypto';
 import type { Pool } from 'pg';
 import { SlipwayError } from '@slipway/app';
-import { createKubernetesEngine, inspectCluster, type ClusterReport, type Target } from '@slipway/kubernetes';
+import {
+  accessTo,
+  DEFAULT_TARGET,
+  inspectCluster,
+  KubernetesEngine,
+  type ClusterReport,
+  type Target,
+} from '@slipway/kubernetes';
 import type { ClusterSettings } from '../api/schemas.ts';
-import { row, rows, transaction, type Database } from '../database/sql.ts';
+import { row, rows, theRow, transaction, type Database } from '../database/sql.ts';
 import { appendEvent, changeChannel } from '../events/append.ts';
+import { tokenVariable } from '../workers/queue-access.ts';
 import type { EngineSource, Site } from './engines.ts';
 import { Fleet } from './fleet.ts';
 
@@ -41,7 +50,7 @@ export async function addCluster(
     throw new SlipwayError('mistake', `${name} is the name of another engine.`, { hint: 'Choose another one.' });
   const report = await inspectCluster({ name, kubeconfig }, targetOf(settings));
   const { entrance } = report;
-  const found = entrance.kind === 'gateway' ? { gateway: entrance } : {};
+  const found = entrance.kind === 'gateway' ? { gateway: { namespace: entrance.namespace, name: entrance.name } } : {};
   await transaction(pool, async (client) => {
     await client.query(
       `insert into cluster (name, kubeconfig, settings, added_by) values ($1, $2, $3, $4)
@@ -100,7 +109,16 @@ export function clusterSource(pool: Pool, log: (message: string) => void): Engin
       const cluster = await row<ClusterRow>(pool, `select ${clusterColumns} from cluster where name = $1`, [name]);
       if (!cluster) return null;
       const { kubeconfig, settings } = cluster;
-      const engine = await createKubernetesEngine({ name, kubeconfig, target: targetOf(settings), log });
+      const { activator } = settings;
+      const engine = new KubernetesEngine({
+        name,
+        access: async () => await accessTo({ name, kubeconfig }),
+        target: { ...DEFAULT_TARGET, ...targetOf(settings) },
+        key: await namingKey(pool),
+        secretNames: () => [tokenVariable],
+        ...(activator && { activator: { host: '0.0.0.0', port: activator.port } }),
+        report: (problem) => log(`${name}: ${problem}`),
+      });
       return {
         engine,
         fleet: new Fleet(engine, log),
@@ -112,11 +130,28 @@ export function clusterSource(pool: Pool, log: (message: string) => void): Engin
   };
 }
 
+/** Names that are made with it can't be guessed. Made once for a database, whoever comes first. */
+async function namingKey(pool: Pool): Promise<string> {
+  await pool.query(`insert into setting (name, value) values ('kubernetes-key', $1) on conflict (name) do nothing`, [
+    randomBytes(32).toString('base64url'),
+  ]);
+  return (await theRow<{ value: string }>(pool, `select value from setting where name = 'kubernetes-key'`)).value;
+}
+
 /** What of the settings the renderer has to know. */
-function targetOf({ gateway, ingress, reach, runnerImage, pullSecret }: ClusterSettings): Partial<Target> {
+function targetOf({
+  gateway,
+  ingress,
+  sources,
+  reach,
+  runnerImage,
+  pullSecret,
+  activator,
+}: ClusterSettings): Partial<Target> {
   return {
+    ...(activator && { activator }),
     ...(ingress && { entrance: { kind: 'ingress', namespace: ingress.namespace, className: ingress.name } }),
-    ...(gateway && { entrance: { kind: 'gateway', namespace: gateway.namespace, name: gateway.name } }),
+    ...(gateway && { entrance: { kind: 'gateway', ...gateway, ...(sources.length > 0 && { sources }) } }),
     reach,
     // A control plane that runs as a container is an image with the runner in it.
     runnerImage: runnerImage ?? process.env['SLIPWAY_IMAGE'] ?? null,

@@ -3,7 +3,7 @@ import { messageOf, SlipwayError } from '@slipway/app';
 import type { Engine } from '@slipway/engine';
 import type { EnvironmentRow } from '../database/records.ts';
 import type { Changes } from '../events/changes.ts';
-import { Fleet } from './fleet.ts';
+import type { Fleet } from './fleet.ts';
 
 /** An engine, and what it sees. */
 export interface Site {

@@ -1,0 +1,100 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { request } from 'undici';
+import type { ApiClient } from '../api/client.ts';
+import { objectPath } from '../api/resources.ts';
+import { PROBE_HEADER, probeValue } from '../render/route.ts';
+import type { Target } from '../render/target.ts';
+
+/** Where requests come in, as the control plane reaches it. */
+export interface EntranceAddress {
+  host: string;
+  port: number;
+}
+
+/** One service of one release that should be reached. */
+export interface Probe {
+  release: number;
+  service: string;
+  path: string;
+}
+
+const ANSWER_MILLISECONDS = 5_000;
+const PAUSE_MILLISECONDS = { first: 25, most: 400 };
+/** A gateway that can't be asked is believed after so long: those that are known take changes within 2 s. */
+const TRUST_MILLISECONDS = 5_000;
+
+interface Gateway {
+  status?: { addresses?: { value: string }[] };
+  spec?: { listeners?: { port: number; protocol: string }[] };
+}
+
+/** Asks a gateway whether it brings requests where its routes say. */
+export class Entrance {
+  readonly #address: EntranceAddress | null;
+
+  constructor(address: EntranceAddress | null) {
+    this.#address = address;
+  }
+
+  /** Finds the address in the status of the Gateway; without one, routes are believed after some time. */
+  static async find(api: ApiClient, { entrance }: Target, given: EntranceAddress | null): Promise<Entrance> {
+    if (given !== null || entrance.kind !== 'gateway') return new Entrance(given);
+    const gateway = await api
+      .get<Gateway>(objectPath('Gateway', entrance.namespace, entrance.name))
+      .catch((): Gateway => ({}));
+    const host = gateway.status?.addresses?.[0]?.value;
+    const port = gateway.spec?.listeners?.find(({ protocol }) => protocol === 'HTTP')?.port;
+    return new Entrance(host === undefined || port === undefined ? null : { host, port });
+  }
+
+  /** Port of public URLs; null: not known. */
+  get port(): number | null {
+    return this.#address?.port ?? null;
+  }
+
+  /**
+   * Resolves when every probe was answered by the release it is for, under this version of the route. Does not give up: a gateway that
+   * refuses a route is a state to be told, not to be passed over.
+   *
+   * @param word Of the version of the route, see `probeRule`.
+   */
+  async confirm(host: string, word: string, probes: readonly Probe[], signal: AbortSignal): Promise<void> {
+    const began = performance.now();
+    let pause: number = PAUSE_MILLISECONDS.first;
+    const open = new Set(probes);
+    while (open.size > 0) {
+      signal.throwIfAborted();
+      if (this.#address === null && performance.now() - began > TRUST_MILLISECONDS) return;
+      for (const probe of open) {
+        const seen = await this.#ask(host, word, probe, signal);
+        if (seen === 'reached') open.delete(probe);
+        if (seen === 'silent' && performance.now() - began > TRUST_MILLISECONDS) open.delete(probe);
+      }
+      if (open.size === 0) return;
+      await delay(pause, undefined, { signal });
+      pause = Math.min(pause * 1.5, PAUSE_MILLISECONDS.most);
+    }
+  }
+
+  /** `silent`: the gateway itself can't be reached from here. */
+  async #ask(host: string, word: string, probe: Probe, signal: AbortSignal): Promise<'reached' | 'not-yet' | 'silent'> {
+    if (this.#address === null) return 'silent';
+    const value = probeValue(word, probe.release, probe.service);
+    try {
+      const { headers, statusCode, body } = await request(`http://${authority(this.#address)}${probe.path}`, {
+        headers: { host, [PROBE_HEADER]: value },
+        headersTimeout: ANSWER_MILLISECONDS,
+        bodyTimeout: ANSWER_MILLISECONDS,
+        signal,
+      });
+      await body.dump();
+      return headers[PROBE_HEADER] === value && ![502, 503, 504].includes(statusCode) ? 'reached' : 'not-yet';
+    } catch {
+      return signal.aborted ? 'not-yet' : 'silent';
+    }
+  }
+}
+
+function authority({ host, port }: EntranceAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
