@@ -11,6 +11,8 @@ export interface ImageOptions {
   files: Record<string, string | { link: string }>;
   entrypoint: string[];
   env?: string[];
+  /** Where programs start. Default `/`. */
+  folder?: string;
 }
 
 /**
@@ -19,7 +21,7 @@ export interface ImageOptions {
  * @param folder For the archive and what it is made of; must exist.
  * @returns The archive's path.
  */
-export async function buildImage({ name, files, entrypoint, env }: ImageOptions, folder: string): Promise<string> {
+export async function buildImage({ name, files, entrypoint, env, folder: start = '/' }: ImageOptions, folder: string): Promise<string> {
   const work = path.join(folder, name.replaceAll(/[^\w.]/g, '-'));
   const root = path.join(work, 'root');
   for (const directory of ['tmp', 'etc', 'dev', 'proc', 'sys'])
@@ -36,7 +38,7 @@ export async function buildImage({ name, files, entrypoint, env }: ImageOptions,
   const config = {
     architecture: process.arch === 'x64' ? 'amd64' : process.arch,
     os: 'linux',
-    config: { Entrypoint: entrypoint, Env: ['PATH=/usr/local/bin:/usr/bin:/bin', ...(env ?? [])], WorkingDir: '/' },
+    config: { Entrypoint: entrypoint, Env: ['PATH=/usr/local/bin:/usr/bin:/bin', ...(env ?? [])], WorkingDir: start },
     rootfs: { type: 'layers', diff_ids: [`sha256:${await sha256(layer)}`] },
   };
   await writeFile(path.join(work, 'config.json'), JSON.stringify(config));

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { command } from './command.ts';
 import { ctr, PAUSE_IMAGE } from './containerd.ts';
-import { buildImage, withLibraries } from './image.ts';
+import { buildImage, withLibraries, type ImageOptions } from './image.ts';
 
 /** Node.js and a shell (busybox): enough for the services and jobs of tests. There is no registry; pods must not pull it. */
 export const NODE_IMAGE = 'slipway.test/node:26';
@@ -12,23 +12,21 @@ export function buildPauseImage(pause: string, folder: string): Promise<string> 
 }
 
 export async function buildNodeImage(folder: string): Promise<string> {
-  const busybox = (await command('sh', ['-c', 'command -v busybox'])).trim();
-  return buildImage(
-    {
-      name: NODE_IMAGE,
-      files: {
-        ...(await withLibraries(process.execPath)),
-        '/usr/local/bin/node': process.execPath,
-        '/bin/busybox': busybox,
-        ...Object.fromEntries(APPLETS.map((applet) => [`/bin/${applet}`, { link: 'busybox' }])),
-      },
-      entrypoint: [],
-    },
-    folder,
-  );
+  return buildImage({ name: NODE_IMAGE, files: await nodeFiles(), entrypoint: [] }, folder);
 }
 
-const APPLETS = ['sh', 'cat', 'echo', 'env', 'false', 'hostname', 'id', 'ls', 'nslookup', 'sleep', 'true', 'wget'];
+/** What is in it, for images with something more. */
+export async function nodeFiles(): Promise<ImageOptions['files']> {
+  const busybox = (await command('sh', ['-c', 'command -v busybox'])).trim();
+  return {
+    ...(await withLibraries(process.execPath)),
+    '/usr/local/bin/node': process.execPath,
+    '/bin/busybox': busybox,
+    ...Object.fromEntries(APPLETS.map((applet) => [`/bin/${applet}`, { link: 'busybox' }])),
+  };
+}
+
+const APPLETS = 'sh cat cp echo env false hostname id ls mkdir nslookup sleep true wget'.split(' ');
 
 /** Gives an image to containerd. */
 export async function importImage(socket: string, archive: string): Promise<void> {

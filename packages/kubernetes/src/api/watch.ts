@@ -1,6 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { messageOf } from '@slipway/app';
 import { ApiError, refusal } from './api-error.ts';
 import type { ApiClient } from './client.ts';
 import type { Kind } from './resources.ts';
@@ -34,7 +35,7 @@ const PAUSE_MILLISECONDS = { first: 100, most: 30_000 };
 
 interface List<T> {
   metadata: { resourceVersion: string; continue?: string };
-  items: T[];
+  items: T[] | null;
 }
 
 type Change<T> =
@@ -94,10 +95,11 @@ export class Watch<T extends Watched> {
           this.#version = null;
           continue;
         }
-        if (!(error instanceof ApiError)) throw error;
-        this.#options.trouble?.(error);
+        // Whoever takes the changes has a bug; the others go on.
+        const known = error instanceof ApiError ? error : new ApiError('bug', messageOf(error), { status: 0, cause: error });
+        this.#options.trouble?.(known);
         // A kind that the cluster does not have holds up nobody.
-        if (error.status === 404) this.#listed.resolve();
+        if (known.status === 404) this.#listed.resolve();
         await this.#rest();
       }
     }
@@ -128,7 +130,8 @@ export class Watch<T extends Watched> {
       const query = this.#query({ limit: `${PAGE}`, ...(next === undefined ? {} : { continue: next }) });
       const page: List<T> = await this.#api.get(query, { accept: this.#accept('List'), signal: this.#abort.signal });
       version(page.metadata.resourceVersion);
-      yield* page.items;
+      // A list of metadata that is empty has null here.
+      yield* page.items ?? [];
       next = page.metadata.continue === '' ? undefined : page.metadata.continue;
     } while (next !== undefined);
   }
