@@ -1,3 +1,4 @@
+import type { ObjectChange, Protection } from './changes.ts';
 import type { JobResult, JobRun, LogLine } from './job.ts';
 import type { Plan } from './plan.ts';
 import type { EnvironmentStatus, Observation } from './status.ts';
@@ -39,6 +40,12 @@ export interface Engine {
    * each lane of a worker has processes of its own.
    */
   spare?(environment: string, instances: readonly string[]): Promise<void>;
+
+  /** What a plan would change, when nothing but it counts; writes nothing. Only engines have it that make objects of plans. */
+  diff?(plan: Plan): Promise<ObjectChange[]>;
+
+  /** Tries, in a dry run, to delete what holds an environment. Only engines have it that keep others from it. */
+  verifyProtection?(environment: string): Promise<Protection>;
 
   /** Log lines, oldest first; with `follow` it goes on until `signal` aborts. `source` narrows to one service, worker or job. */
   logs(request: LogRequest, signal: AbortSignal): AsyncIterable<LogLine>;

@@ -1,3 +1,4 @@
+export type { FieldChange, ObjectChange, Protection } from './changes.ts';
 export type { Engine, ExecIo, ExecRequest, LogRequest } from './engine.ts';
 export { jobResultSchema, jobRunSchema, logLineSchema } from './job.ts';
 export type { JobResult, JobRun, LogLine } from './job.ts';

@@ -70,9 +70,24 @@ export class ApiClient {
     return await this.#json<T>('PUT', path, { body });
   }
 
-  /** Server-side apply. @param force `yes` takes fields away from other managers. */
-  async apply<T>(path: string, body: unknown, manager: string, force: 'yes' | 'no'): Promise<T> {
-    const query = new URLSearchParams({ fieldManager: manager, force: force === 'yes' ? 'true' : 'false' });
+  /**
+   * Server-side apply.
+   *
+   * @param force `yes` takes fields away from other managers.
+   * @param mode `dry-run`: the answer is what would be there, and nothing is written.
+   */
+  async apply<T>(
+    path: string,
+    body: unknown,
+    manager: string,
+    force: 'yes' | 'no',
+    mode: 'write' | 'dry-run' = 'write',
+  ): Promise<T> {
+    const query = new URLSearchParams({
+      fieldManager: manager,
+      force: force === 'yes' ? 'true' : 'false',
+      ...(mode === 'dry-run' && { dryRun: 'All' }),
+    });
     return await this.#json<T>('PATCH', `${path}?${query.toString()}`, { body, type: APPLY });
   }
 

@@ -9,11 +9,13 @@ import type { ClusterView } from '../observe/cluster-view.ts';
 import { explainTerminating } from '../observe/namespace-view.ts';
 import type { PodView } from '../observe/pod-view.ts';
 import { sleeps } from '../render/activator.ts';
+import type { KubernetesObject } from '../render/kubernetes-object.ts';
 import { labelOf } from '../render/names.ts';
 import { ownerOf } from '../render/owner.ts';
 import { decide, objectsOf, type Decision, type RenderEnvironment } from './decision.ts';
 import type { Entrance, Probe } from './entrance.ts';
 import { Notices } from './notices.ts';
+import { unprotect } from './protect.ts';
 import { PodHealth } from './pod-health.ts';
 import type { EnvironmentRecord, RecordStore, Share, StoredRecord } from './record.ts';
 import { environmentStatus, instanceId, instanceStatus } from './status.ts';
@@ -27,6 +29,8 @@ export interface Surroundings {
   records: RecordStore;
   entrance: Entrance;
   render: (environment: string) => Omit<RenderEnvironment, 'probe'>;
+  /** Keeps others from deleting protected environments; once for all of them. */
+  protect: () => Promise<void>;
   publish: (observation: Observation) => void;
   now: () => number;
 }
@@ -227,6 +231,7 @@ export class Environment {
 
   async #makeTrue(): Promise<void> {
     const { view, api } = this.#around;
+    if (this.record.plan.protected === true) await this.#around.protect();
     const decision = decide(this.record, this.#seen());
     this.#decision = decision;
     const word = this.#word(decision);
@@ -375,6 +380,7 @@ export class Environment {
     const namespaces = view.namespacesOf(this.name);
     for (const { name, uid, terminating } of namespaces) {
       if (terminating !== null) continue;
+      if (this.record.plan.protected === true) await unprotect(api, name);
       await api.delete(objectPath('Namespace', null, name), { preconditions: { uid } });
       const grace = { gracePeriodSeconds: REMOVAL_GRACE_SECONDS };
       await api.delete(collectionPath('Pod', name), grace);
@@ -502,6 +508,15 @@ export class Environment {
 
 /** Keys of every object that a plan will need. @throws {SlipwayError} `mistake` when it can't be rendered. */
 export function plannedKeys(around: Pick<Surroundings, 'render'>, plan: Plan, namespace: string | null): string[] {
+  return plannedObjects(around, plan, namespace).map((object) => desired(object).key);
+}
+
+/** Every object that a plan will need, as it is when the plan has become true. @throws {SlipwayError} `mistake` when it can't be rendered. */
+export function plannedObjects(
+  around: Pick<Surroundings, 'render'>,
+  plan: Plan,
+  namespace: string | null,
+): KubernetesObject[] {
   const all: Decision = {
     traffic: plan.releases
       .filter(({ weight }) => weight > 0)
@@ -518,8 +533,7 @@ export function plannedKeys(around: Pick<Surroundings, 'render'>, plan: Plan, na
     namespace: namespace ?? ownerOf(plan.environment).namespace,
     inventory: [],
   };
-  const { objects } = objectsOf(record, all, { ...around.render(plan.environment), probe: '' });
-  return objects.map((object) => desired(object).key);
+  return objectsOf(record, all, { ...around.render(plan.environment), probe: '' }).objects;
 }
 
 /**

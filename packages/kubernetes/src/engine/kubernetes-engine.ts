@@ -5,6 +5,8 @@ import type {
   EnvironmentStatus,
   ExecIo,
   ExecRequest,
+  ObjectChange,
+  Protection,
   JobResult,
   JobRun,
   LogLine,
@@ -17,12 +19,14 @@ import { ApiClient, type CallCount } from '../api/client.ts';
 import { objectPath } from '../api/resources.ts';
 import { FIELD_MANAGER } from '../apply/managed-fields.ts';
 import { ClusterView } from '../observe/cluster-view.ts';
-import { MANAGER_LABEL } from '../render/owner.ts';
+import { MANAGER_LABEL, ownerOf } from '../render/owner.ts';
 import type { Target } from '../render/target.ts';
 import { Activator, type ActivatorOptions } from './activator.ts';
 import { checkPlan } from './check-plan.ts';
 import { Entrance, type EntranceAddress } from './entrance.ts';
-import { Environment, nextRecord, plannedKeys, type Surroundings } from './environment.ts';
+import { diffObjects } from './diff.ts';
+import { Environment, nextRecord, plannedKeys, plannedObjects, type Surroundings } from './environment.ts';
+import { applyProtection, verifyProtection } from './protect.ts';
 import { execInPod } from './exec.ts';
 import { JobRunner, type WorkClaim } from './job-runner.ts';
 import { LogReader } from './logs.ts';
@@ -143,6 +147,7 @@ export class KubernetesEngine implements Engine {
         patches: patches?.(environment) ?? [],
         secretNames: secretNames?.(environment) ?? 'all',
       }),
+      protect: once(async () => await applyProtection(api)),
       publish: (observation) => {
         if (observation.kind === 'removed') environments.delete(observation.environment);
         this.#hub.publish(observation);
@@ -201,6 +206,23 @@ export class KubernetesEngine implements Engine {
     const namespaces = view.namespacesOf(environment).map(({ name }) => name);
     jobs.removing(namespaces);
     await known.remove();
+  }
+
+  /** See `Engine.diff`. Compared is what the plan is in the end, not a step on the way to it. */
+  async diff(plan: Plan): Promise<ObjectChange[]> {
+    checkPlan(plan);
+    const { around, api, view, environments } = this.#here();
+    const namespace = environments.get(plan.environment)?.record.namespace ?? null;
+    const objects = plannedObjects(around, plan, namespace);
+    const place = namespace ?? ownerOf(plan.environment).namespace;
+    return await diffObjects(api, place, objects, view.objects.in(place));
+  }
+
+  async verifyProtection(environment: string): Promise<Protection> {
+    const { environments, api } = this.#here();
+    const known = environments.get(environment);
+    if (known === undefined) throw notFound(environment, [...environments.keys()]);
+    return await verifyProtection(api, known.record.namespace);
   }
 
   async *logs(request: LogRequest, signal: AbortSignal): AsyncGenerator<LogLine> {
@@ -263,6 +285,18 @@ class Places {
     // It is gone, and so is what it said about itself.
     return [...this.#environments.values()].find(({ record }) => record.namespace === namespace);
   }
+}
+
+/** Done once; what failed is tried again by the next who wants it. */
+function once(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | null = null;
+  return async () => {
+    done ??= work().catch((error: unknown) => {
+      done = null;
+      throw error;
+    });
+    await done;
+  };
 }
 
 async function ensureNamespace(api: ApiClient, name: string): Promise<void> {
