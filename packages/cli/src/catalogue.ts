@@ -111,6 +111,18 @@ export const catalogue: CatalogueEntry[] = [
     load: () => import('./commands/remove.ts'),
   },
   {
+    name: 'diff',
+    summary: 'what deploying a commit would change in the cluster, or what somebody changed by hand',
+    usage: 'APP/ENV [--commit SHA]',
+    load: () => import('./commands/diff.ts'),
+  },
+  {
+    name: 'protect',
+    summary: 'try whether the cluster refuses to delete a protected environment',
+    usage: 'APP/ENV',
+    load: () => import('./commands/protect.ts'),
+  },
+  {
     name: 'cluster',
     summary: 'Kubernetes clusters on which environments may run',
     usage: 'add NAME [--kubeconfig FILE] [options] | list | remove NAME',

@@ -191,7 +191,7 @@ test('whatever is killed in the middle, each task is done or dead in the end; wi
     extract(epoch from now()) - 61)) where ${emptySince} <> 'null'`);
   await slipway.startServer();
   const idle = await until(slipway, 'the lane to have no slots', (one) => total(one, 'slots') === 0);
-  expect(idle.lanes[0]?.reason).toMatch(/^0: nothing to do for 6\d/);
+  expect(idle.lanes[0]?.reason).toMatch(/^0: nothing to do for \d/);
   await waitFor(async () => (await runners(slipway)).length === 0, { what: 'the runner to end', seconds: 20 });
   await slipway.until('shop', 'staging', 'ready without a runner', (one) => one.state === 'ready');
   expect((await slipway.events('shop')).map(({ kind }) => kind)).toContain('worker.stopped');

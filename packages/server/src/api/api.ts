@@ -7,6 +7,7 @@ import type { Context } from '../context.ts';
 import { clusterRoutes } from './clusters.ts';
 import { deliveryRoutes } from './deliveries.ts';
 import { eventRoutes } from './events.ts';
+import { objectRoutes } from './objects.ts';
 import { problemOf, problemResponse, type Api, type ApiEnvironmentVariables } from './http.ts';
 import { queueTaskRoutes } from './queue-tasks.ts';
 import { queueRoutes } from './queues.ts';
@@ -101,6 +102,7 @@ export function createApi(context: Context, options: ApiOptions): Api {
     clusterRoutes,
     deliveryRoutes,
     eventRoutes,
+    objectRoutes,
     queueRoutes,
     queueTaskRoutes,
     runningRoutes,

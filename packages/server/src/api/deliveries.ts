@@ -10,7 +10,7 @@ import { json, problems, type RouteGroup } from './http.ts';
 import { appSchema, environmentSchema, releaseSchema, rolloutSchema } from './schemas.ts';
 
 const appParam = z.object({ app: z.string().meta({ description: 'Name of the app' }) });
-const environmentParam = appParam.extend({
+export const environmentParam = appParam.extend({
   environment: z.string().meta({ description: 'Name of the environment, or the branch of a pull request' }),
 });
 const environmentPath = '/api/apps/{app}/environments/{environment}';

@@ -111,6 +111,31 @@ export const clusterReportSchema = z
   })
   .openapi('ClusterReport');
 
+export const differenceSchema = z
+  .object({
+    commit: z.string(),
+    changes: z.array(
+      z.object({
+        change: z.enum(['created', 'changed', 'deleted']),
+        kind: z.string(),
+        name: z.string(),
+        fields: z.array(z.object({ path: z.string(), before: z.string().nullable(), after: z.string().nullable() })),
+      }),
+    ),
+  })
+  .openapi('Difference');
+
+export const protectionSchema = z
+  .object({
+    /** Whether slipway.yaml says `protected: true`. */
+    declared: z.boolean(),
+    namespace: z.string(),
+    verdict: z.enum(['refused', 'would be deleted']),
+    /** What the cluster said. */
+    answer: z.string().nullable(),
+  })
+  .openapi('Protection');
+
 export const environmentSchema = z
   .object({
     app: z.string(),
@@ -342,6 +367,8 @@ export const scaleSchema = z
 export type ClusterSettings = z.infer<typeof clusterSettingsSchema>;
 export type ApiCluster = z.infer<typeof clusterSchema>;
 export type ApiClusterReport = z.infer<typeof clusterReportSchema>;
+export type ApiDifference = z.infer<typeof differenceSchema>;
+export type ApiProtection = z.infer<typeof protectionSchema>;
 export type ApiQueue = z.infer<typeof queueSchema>;
 export type ApiTask = z.infer<typeof taskSchema>;
 export type ApiSizeProposal = z.infer<typeof sizeProposalSchema>;

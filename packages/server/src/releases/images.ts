@@ -21,27 +21,59 @@ const pause = 5_000;
 export async function pinImages(
   context: Context,
   rollout: RolloutRow,
-  { definition, sha }: { definition: App; sha: string },
+  commit: { definition: App; sha: string },
   signal: AbortSignal,
 ): Promise<Record<string, string>> {
+  return await pin(
+    context,
+    rollout.appId,
+    commit,
+    async (image) => await waitForDigest(context, rollout, image, signal),
+  );
+}
+
+/** The same for images that are there now. @throws {SlipwayError} `not-found` for the first that is not. */
+export async function pinnedNow(
+  context: Pick<Context, 'pool'>,
+  appId: string,
+  commit: { definition: App; sha: string },
+): Promise<Record<string, string>> {
+  return await pin(context, appId, commit, async (image) => await digestOf(image, commit.sha));
+}
+
+async function pin(
+  { pool }: Pick<Context, 'pool'>,
+  appId: string,
+  { definition, sha }: { definition: App; sha: string },
+  find: (image: string) => Promise<string>,
+): Promise<Record<string, string>> {
   const before = await row<{ images: Record<string, string> }>(
-    context.pool,
+    pool,
     `select images from release where app_id = $1 and sha = $2 and images is not null order by number desc limit 1`,
-    [rollout.appId, sha],
+    [appId, sha],
   );
   const pinned: Record<string, string> = {};
   for (const image of imagesOf(definition, 'with jobs by hand')) {
     if (isPinned(image)) continue;
-    pinned[image] = before?.images[image] ?? `${image}@${await digestOf(context, rollout, image, signal)}`;
+    pinned[image] = before?.images[image] ?? `${image}@${await find(image)}`;
   }
   return pinned;
 }
 
-async function digestOf(context: Context, rollout: RolloutRow, image: string, signal: AbortSignal): Promise<string> {
+async function digestOf(image: string, sha: string): Promise<string> {
+  return await resolveDigest(image, sha, { credentials: dockerLogin });
+}
+
+async function waitForDigest(
+  context: Context,
+  rollout: RolloutRow,
+  image: string,
+  signal: AbortSignal,
+): Promise<string> {
   const began = performance.now();
   for (let tries = 0; ; tries += 1) {
     try {
-      return await resolveDigest(image, rollout.sha, { credentials: dockerLogin });
+      return await digestOf(image, rollout.sha);
     } catch (error) {
       const isMissing = error instanceof SlipwayError && error.kind === 'not-found';
       if (!isMissing || performance.now() - began > patience) throw error;

@@ -129,24 +129,15 @@ export async function applyPlan(
   serving: ReleaseWithArtifact | null,
   starting: ReleaseWithArtifact | null,
 ): Promise<Plan> {
+  const releases: WeightedRelease[] = [];
+  if (serving) releases.push({ ...serving, weight: 100 });
+  if (starting) releases.push({ ...starting, weight: 0 });
   const plan = await transaction(context.pool, async (client) => {
     await lockEnvironment(client, environment.id);
-    const site = context.engines.of(environment);
-    const workers = [serving, starting].flatMap((one) => Object.keys(one?.release.definition.workers ?? {}));
-    const place = await readPlace(client, site, environment, workers);
-    const releases: PlannedRelease[] = [];
-    if (serving) releases.push(plannedRelease(serving.release, serving.folder, 100, place));
-    if (starting) releases.push(plannedRelease(starting.release, starting.folder, 0, place));
-    const written = await writePlan(client, environment.id, {
-      environment: `${environment.app}/${environment.name}`,
-      hosts: environmentHosts(environment, site.domain),
-      sleepSeconds: environment.policy.sleep,
-      tasks: await tasksOf(client, environment),
-      ...(await objectsOf(client, site, environment)),
-      releases,
-    });
+    const wanted = await planFor(context, environment, releases, client);
+    const written = await writePlan(client, environment.id, wanted);
     // Another release may declare other workers: what was decided for them is looked at again.
-    if (serving) await enqueueScaling(context.queue, client, environment.id, workers);
+    if (serving) await enqueueScaling(context.queue, client, environment.id, workersOf(releases));
     return written;
   });
   if (plan === null) throw new RolloutEnded();
@@ -170,22 +161,15 @@ export async function planAgain(context: Context, environmentId: string): Promis
     );
     if (!environment?.plan) return null;
     const present = environment.plan;
-    const site = context.engines.of(environment);
-    const found: (ReleaseWithArtifact & { weight: number })[] = [];
+    const found: WeightedRelease[] = [];
     for (const { number, weight } of present.releases) {
       const one = await findRelease({ pool: client }, environment.appId, number);
       if (one) found.push({ ...one, weight });
     }
-    const workers = found.flatMap(({ release }) => Object.keys(release.definition.workers));
-    const place = await readPlace(client, site, environment, workers);
-    const releases = found.map(({ release, folder, weight }) => plannedRelease(release, folder, weight, place));
     const { generation: _, ...before } = present;
-    const wanted = {
-      ...before,
-      tasks: await tasksOf(client, environment),
-      ...(await objectsOf(client, site, environment)),
-      releases,
-    };
+    // Hosts and sleep change with the next rollout.
+    const { hosts, sleepSeconds } = before;
+    const wanted = { ...(await planFor(context, environment, found, client)), hosts, sleepSeconds };
     if (isDeepStrictEqual(before, wanted)) return null;
     const plan = await writePlan(client, environmentId, wanted);
     return plan && { environment, plan };
@@ -193,6 +177,32 @@ export async function planAgain(context: Context, environmentId: string): Promis
   if (told === null) return 'same';
   await tellEngine(context, told.environment, told.plan);
   return 'changed';
+}
+
+/** A release and its share of new requests. */
+export type WeightedRelease = Pick<ReleaseWithArtifact, 'release' | 'folder'> & { weight: number };
+
+/** The plan of an environment with these releases, as everything that is decided about it is now. Writes nothing. */
+export async function planFor(
+  context: Context,
+  environment: EnvironmentRow,
+  releases: readonly WeightedRelease[],
+  db: Database = context.pool,
+): Promise<Omit<Plan, 'generation'>> {
+  const site = context.engines.of(environment);
+  const place = await readPlace(db, site, environment, workersOf(releases));
+  return {
+    environment: `${environment.app}/${environment.name}`,
+    hosts: environmentHosts(environment, site.domain),
+    sleepSeconds: environment.policy.sleep,
+    tasks: await tasksOf(db, environment),
+    ...(await objectsOf(db, site, environment)),
+    releases: releases.map(({ release, folder, weight }) => plannedRelease(release, folder, weight, place)),
+  };
+}
+
+function workersOf(releases: readonly WeightedRelease[]): string[] {
+  return releases.flatMap(({ release }) => Object.keys(release.definition.workers));
 }
 
 /** @returns null when the environment is being removed. */
@@ -214,7 +224,7 @@ async function writePlan(
 }
 
 async function readPlace(
-  client: PoolClient,
+  client: Database,
   { engine, controlPlaneUrl }: Site,
   environment: Pick<EnvironmentRow, 'app' | 'name' | 'policy'>,
   workers: readonly string[],
@@ -233,7 +243,7 @@ async function readPlace(
 
 /** What the default branch says of the objects that are made of the plan; where none are made, nothing. */
 async function objectsOf(
-  client: PoolClient,
+  client: Database,
   { engine }: Site,
   { appId, policy }: Pick<EnvironmentRow, 'appId' | 'policy'>,
 ): Promise<Pick<Plan, 'patches' | 'protected'>> {
@@ -245,7 +255,7 @@ async function objectsOf(
 }
 
 /** Whether tasks keep an environment awake. Asked only where it may sleep. */
-async function tasksOf(client: PoolClient, environment: Pick<EnvironmentRow, 'id' | 'policy'>): Promise<Plan['tasks']> {
+async function tasksOf(client: Database, environment: Pick<EnvironmentRow, 'id' | 'policy'>): Promise<Plan['tasks']> {
   if (environment.policy.sleep === null) return 'none';
   const some = await row(client, `select from worker_lane where environment_id = $1 and work = 'some' limit 1`, [
     environment.id,
