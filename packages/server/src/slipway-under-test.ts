@@ -23,6 +23,7 @@ export class SlipwayUnderTest {
   /** Its own PostgreSQL, for tests that kill it; null: a database of the one the whole run shares. */
   readonly postgres: EmbeddedPostgres | null;
   server: TestProcess | null = null;
+  #host = '127.0.0.1';
   agent: TestProcess | null = null;
 
   private constructor(
@@ -41,7 +42,10 @@ export class SlipwayUnderTest {
     this.postgres = postgres;
   }
 
-  static async start(options: { postgres?: 'shared' | 'own'; home?: string } = {}): Promise<SlipwayUnderTest> {
+  /** @param options.host address that the control plane listens on; pods of a test cluster don't reach the loopback one. */
+  static async start(
+    options: { postgres?: 'shared' | 'own'; home?: string; host?: string } = {},
+  ): Promise<SlipwayUnderTest> {
     const home = options.home ?? (await temporaryFolder());
     const [port, routerPort] = await Promise.all([freePort(), freePort()]);
     const own = options.postgres === 'own' ? await startPostgres(home) : null;
@@ -49,12 +53,13 @@ export class SlipwayUnderTest {
     const token = `slw_${randomBytes(32).toString('base64url')}`;
     await writeFile(path.join(home, 'token'), token, { mode: 0o600 });
     const slipway = new SlipwayUnderTest(home, databaseUrl, token, port, routerPort, own);
+    slipway.#host = options.host ?? slipway.#host;
     await Promise.all([slipway.startAgent(), slipway.startServer()]);
     return slipway;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `http://${this.#host}:${this.port}`;
   }
 
   async startAgent(): Promise<void> {
@@ -101,6 +106,7 @@ export class SlipwayUnderTest {
        await runServer(${JSON.stringify({
          home: this.home,
          dataFolder: path.join(this.home, 'data'),
+         host: this.#host,
          port: this.port,
          databaseUrl: this.databaseUrl,
          agentFolder: path.join(this.home, 'agent'),

@@ -1,16 +1,15 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
-import { networkInterfaces, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Engine } from '@slipway/engine';
 import type { Answer, ConformanceSetup } from '@slipway/engine/conformance';
 import { freePort } from '@slipway/testing';
-import { givenCluster, nodeFiles, type GivenCluster } from '@slipway/testing/cluster';
+import { givenCluster, nodeImage, testGateway, type GivenCluster } from '@slipway/testing/cluster';
 import { readKubeconfig } from '../api/kubeconfig.ts';
 import { DEFAULT_TARGET, type Target } from '../render/target.ts';
 import { KubernetesEngine, type KubernetesEngineOptions } from './kubernetes-engine.ts';
 
-const GATEWAY = { namespace: 'gateway', name: 'gateway' };
 /** In a pod each process is number 1; the suite tells instances apart by theirs. */
 const PROCESS_NUMBER = `Object.defineProperty(process, 'pid', { value: 2 + Math.floor(Math.random() * 2 ** 31) });`;
 
@@ -37,9 +36,8 @@ export async function engineUnderTest(): Promise<ConformanceSetup> {
 /** An engine on the cluster of the tests. Pods reach this machine at the address that it has in the network of the nodes. */
 export async function optionsFor(cluster: GivenCluster): Promise<KubernetesEngineOptions & { target: Target }> {
   const node = cluster.api.server.hostname;
-  const machine = addressBeside(node);
+  const { machine, gateway, sources } = await testGateway(cluster);
   const port = await freePort();
-  await ensureGateway(cluster);
   const claim = await makeClaim(cluster);
   return {
     access: async () => await readKubeconfig(cluster.kubeconfig),
@@ -50,7 +48,7 @@ export async function optionsFor(cluster: GivenCluster): Promise<KubernetesEngin
     jobsNamespace: JOBS,
     target: {
       ...DEFAULT_TARGET,
-      entrance: { kind: 'gateway', ...GATEWAY, sources: [`${node.replace(/\d+$/, '0')}/24`] },
+      entrance: { kind: 'gateway', ...gateway, sources },
       // Traefik takes changes within 2 s.
       drainSeconds: 4,
       activator: { address: machine, port },
@@ -86,29 +84,6 @@ async function makeClaim({ api }: GivenCluster): Promise<string> {
   return name;
 }
 
-async function ensureGateway({ api }: GivenCluster): Promise<void> {
-  const { namespace, name } = GATEWAY;
-  await api.apply(`/api/v1/namespaces/${namespace}`, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
-  await api.apply(`/apis/gateway.networking.k8s.io/v1/namespaces/${namespace}/gateways/${name}`, {
-    apiVersion: 'gateway.networking.k8s.io/v1',
-    kind: 'Gateway',
-    metadata: { name, namespace },
-    spec: {
-      gatewayClassName: 'traefik',
-      listeners: [{ name: 'web', port: 80, protocol: 'HTTP', allowedRoutes: { namespaces: { from: 'All' } } }],
-    },
-  });
-}
-
-/** Of this machine, in the network of another address. */
-function addressBeside(other: string): string {
-  const network = other.replace(/\d+$/, '');
-  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  const found = own.find(({ address, family }) => family === 'IPv4' && address.startsWith(network));
-  if (found === undefined) throw new Error(`this machine has no address beside ${other}`);
-  return found.address;
-}
-
 /** Images that hold the files of an artifact in /app. */
 class Artifacts {
   readonly #cluster: GivenCluster;
@@ -132,13 +107,7 @@ class Artifacts {
       sources[path.join('/app', file)] = source;
     }
     await this.#cluster.addImage(
-      {
-        name,
-        files: { ...(await nodeFiles()), ...sources },
-        entrypoint: [],
-        env: ['NODE_OPTIONS=--require=/number.js'],
-        folder: '/app',
-      },
+      { ...(await nodeImage(name, sources)), env: ['NODE_OPTIONS=--require=/number.js'], folder: '/app' },
       folder,
     );
     await rm(folder, { recursive: true });
