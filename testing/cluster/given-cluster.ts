@@ -27,6 +27,8 @@ export interface GivenCluster {
   addImage(options: ImageOptions, folder: string): Promise<void>;
   /** Builds an image and pushes it to the cluster's registry, where nodes pull it from by tag or digest. Only for `ours`. */
   pushImage(options: ImageOptions, folder: string): Promise<PushedImage>;
+  /** Where the names of such images begin. Only for `ours`. */
+  registry(): string;
 }
 
 /** @throws {Error} when the tests were not started by `npm run test:cluster`. */
@@ -53,10 +55,11 @@ export async function givenCluster(): Promise<GivenCluster> {
     async pushImage(options, work) {
       return pushImage(options, readNodes(folder, options).registry, work);
     },
+    registry: () => readNodes(folder, { name: 'an image' }).registry,
   };
 }
 
-function readNodes(folder: string | undefined, { name }: ImageOptions): NodesFile {
+function readNodes(folder: string | undefined, { name }: Pick<ImageOptions, 'name'>): NodesFile {
   if (folder === undefined) throw new Error(`${name} can't be given to a foreign cluster`);
   return JSON.parse(readFileSync(path.join(folder, NODES_FILE), 'utf8')) as NodesFile;
 }

@@ -5,4 +5,5 @@ export type { ImageOptions } from './image.ts';
 export type { PushedImage } from './push-image.ts';
 export { nodeImage } from './images.ts';
 export { testGateway } from './test-gateway.ts';
+export type { TestGateway } from './test-gateway.ts';
 export { testNamespace } from './namespace.ts';

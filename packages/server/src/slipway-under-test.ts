@@ -244,7 +244,7 @@ export class SlipwayUnderTest {
   }
 
   remote(app: string, token: string): string {
-    return `http://x:${token}@127.0.0.1:${this.port}/git/${app}.git`;
+    return `http://x:${token}@${this.#host}:${this.port}/git/${app}.git`;
   }
 }
 

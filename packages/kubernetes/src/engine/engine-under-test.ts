@@ -142,6 +142,7 @@ class RestartableEngine {
     const now = (): KubernetesEngine => this.#now;
     return {
       name: 'kubernetes',
+      starts: 'image',
       start: async () => await now().start(),
       stop: async () => await now().stop(),
       converge: async (plan) => await now().converge(plan),
@@ -151,7 +152,7 @@ class RestartableEngine {
       cancel: async (id) => await now().cancel(id),
       exec: async (request, io) => await now().exec(request, io),
       // A caller whose engine went away asks again by the same id, as the control plane does.
-      async run(job, options = {}) {
+      run: async (job, options = {}) => {
         for (;;) {
           const engine = now();
           try {

@@ -1,0 +1,186 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { get } from 'node:http';
+import path from 'node:path';
+import { temporaryFolder, waitFor } from '@slipway/testing';
+import { givenCluster, nodeImage, testGateway, type GivenCluster, type TestGateway } from '@slipway/testing/cluster';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { ApiCluster, ApiClusterReport, ApiDifference, ApiProtection } from './api/schemas.ts';
+import { SlipwayUnderTest, type Repository } from './slipway-under-test.ts';
+
+let cluster: GivenCluster;
+let gateway: TestGateway;
+beforeAll(async () => {
+  cluster = await givenCluster();
+  if (cluster.kind === 'ours') gateway = await testGateway(cluster);
+});
+afterAll(() => cluster.api.close());
+
+/** A control plane with the cluster of the tests as the engine `kubernetes`. */
+async function onCluster(settings: object = {}): Promise<SlipwayUnderTest> {
+  const slipway = await SlipwayUnderTest.start({ host: gateway.machine });
+  await slipway.api<ApiClusterReport>('PUT', '/clusters/kubernetes', {
+    kubeconfig: await readFile(cluster.kubeconfig, 'utf8'),
+    settings: {
+      gateway: gateway.gateway,
+      sources: gateway.sources,
+      controlPlaneUrl: slipway.url,
+      reach: gateway.sources,
+      ...settings,
+    },
+  });
+  await waitFor(
+    async () => (await slipway.api<{ clusters: ApiCluster[] }>('GET', '/clusters')).clusters[0]?.state === 'connected',
+    { what: 'the cluster to be connected', seconds: 30 },
+  );
+  return slipway;
+}
+
+const web = (text: string): string =>
+  `import { createServer } from 'node:http';
+   createServer((_, response) => response.end(${JSON.stringify(text)} + ' ' + process.env.COLOUR)).listen(8080);
+   console.log('web listens');`;
+
+interface Pushed {
+  sha: string;
+  image: string;
+}
+
+/** Pushes the image of a commit, and then the commit, as somebody's CI would do in some order. */
+class Shop {
+  readonly name: string;
+  readonly #repository: Repository;
+  readonly #folder: string;
+  image = '';
+
+  private constructor(name: string, repository: Repository, folder: string) {
+    this.name = name;
+    this.#repository = repository;
+    this.#folder = folder;
+  }
+
+  static async create(slipway: SlipwayUnderTest, name: string): Promise<Shop> {
+    const repository = await slipway.repository(name, { README: name });
+    return new Shop(name, repository, await temporaryFolder());
+  }
+
+  get repository(): Repository {
+    return this.#repository;
+  }
+
+  /** @param yaml gets the name of the image. */
+  async commit(yaml: (image: string) => string, text: string, more: Record<string, string> = {}): Promise<Pushed> {
+    this.image = `${cluster.registry()}/${this.name}`;
+    const sha = await this.#repository.commit(
+      { 'slipway.yaml': yaml(this.image), 'config/staging.yaml': 'COLOUR: blue\n', ...more },
+      text,
+    );
+    return { sha, image: this.image };
+  }
+
+  async pushImage({ sha }: Pushed, text: string, files: Record<string, string> = {}): Promise<void> {
+    const folder = path.join(this.#folder, sha);
+    await mkdir(folder);
+    const sources: Record<string, string> = {};
+    for (const [name, content] of Object.entries({ 'web.mjs': web(text), ...files })) {
+      const file = path.join(folder, name);
+      await writeFile(file, content);
+      sources[`/app/${name}`] = file;
+    }
+    await cluster.pushImage({ ...(await nodeImage(`${this.name}:${sha}`, sources)), folder: '/app' }, folder);
+  }
+}
+
+const plain = (image: string): string => `
+app: shop
+services:
+  web: { run: node web.mjs, image: ${image}, port: 8080, route: /, size: { cpu: 0.05, memory: 100Mi } }
+config: { COLOUR: red }
+environments:
+  staging: { branch: main, engine: kubernetes, protected: true }
+  preview: { pull-requests: true, engine: kubernetes, sleep: never }
+`;
+
+async function ask(host: string): Promise<string> {
+  return await new Promise((resolve, reject) => {
+    get({ host: gateway.address, port: 80, headers: { host } }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part: string) => (text += part));
+      response.on('end', () => resolve(`${response.statusCode} ${text}`));
+    }).on('error', reject);
+  });
+}
+
+test('a push becomes pods that answer through the gateway; a broken one leaves them serving; a preview comes and goes', async ({
+  skip,
+}) => {
+  if (!cluster.has('gateway', 'the tests of a control plane with a cluster')) skip();
+  const slipway = await onCluster();
+  const shop = await Shop.create(slipway, 'shop');
+  const first = await shop.commit(plain, 'first');
+  const pushed = shop.repository.push();
+  // The image comes later than the commit, and is waited for.
+  await slipway.until(
+    'shop',
+    'staging',
+    'waiting for the image',
+    ({ reason }) => reason === `waits for the image ${first.image}:${first.sha}`,
+  );
+  await shop.pushImage(first, 'first');
+  await pushed;
+  const staging = await slipway.until('shop', 'staging', 'ready', ({ state }) => state === 'ready', 120);
+  expect(staging).toMatchObject({
+    engine: 'kubernetes',
+    url: 'http://staging.shop.localhost',
+    services: [{ name: 'web', ready: 1, desired: 1 }],
+  });
+  expect(await ask('staging.shop.localhost')).toBe('200 first blue');
+  const { clusters } = await slipway.api<{ clusters: ApiCluster[] }>('GET', '/clusters');
+  expect(clusters).toMatchObject([{ name: 'kubernetes', state: 'connected', environments: ['shop/staging'] }]);
+  expect(JSON.stringify(clusters)).not.toContain('client-key');
+
+  // Nothing differs; what somebody changes by hand is set back, and told with a name.
+  const same = await slipway.api<ApiDifference>('GET', '/apps/shop/environments/staging/diff');
+  expect(same).toEqual({ commit: first.sha, changes: [] });
+  const protection = await slipway.api<ApiProtection>('POST', '/apps/shop/environments/staging/protection/verify');
+  expect(protection).toMatchObject({ declared: true, namespace: 'shop--staging', verdict: 'refused' });
+  await expect(cluster.api.delete('/api/v1/namespaces/shop--staging')).rejects.toThrow(/protected environment/);
+
+  // A release that crashes: the rollout fails with the reason, the old one serves.
+  const broken = await shop.commit((image) => plain(image).replace('web.mjs', 'missing.mjs'), 'broken');
+  await shop.pushImage(broken, 'broken');
+  const difference = slipway.api<ApiDifference>('GET', `/apps/shop/environments/staging/diff?commit=${broken.sha}`);
+  await shop.repository.push();
+  const failing = await slipway.until('shop', 'staging', 'failing', ({ state }) => state === 'failing', 120);
+  expect(failing.reason).toMatch(/Cannot find module.*missing\.mjs/s);
+  expect(await ask('staging.shop.localhost')).toBe('200 first blue');
+  await expect(difference).rejects.toThrow(/no commit/i);
+
+  // A preview, from a branch.
+  await shop.repository.git('checkout', '-q', '-b', 'red-shoes', first.sha);
+  const preview = await shop.commit(plain, 'red shoes');
+  await shop.pushImage(preview, 'shoes');
+  await shop.repository.push('red-shoes');
+  await slipway.until('shop', 'pr-1', 'ready', ({ state }) => state === 'ready', 120);
+  expect(await ask('pr-1.shop.localhost')).toBe('200 shoes red');
+  await shop.repository.git('push', '-q', 'origin', '--delete', 'red-shoes');
+  await waitFor(async () => (await ask('pr-1.shop.localhost')).startsWith('404'), { what: 'its end', seconds: 60 });
+  await waitFor(
+    async () =>
+      await cluster.api.get('/api/v1/namespaces/shop--pr-1').then(
+        () => false,
+        () => true,
+      ),
+    { what: 'its namespace to be gone', seconds: 90 },
+  );
+
+  // A protected environment is removed by whoever types its name.
+  await slipway.api('DELETE', '/apps/shop/environments/staging?confirm=staging');
+  await waitFor(
+    async () =>
+      await cluster.api.get('/api/v1/namespaces/shop--staging').then(
+        () => false,
+        () => true,
+      ),
+    { what: 'the namespace to be gone', seconds: 90 },
+  );
+}, 600_000);
