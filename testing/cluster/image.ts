@@ -21,7 +21,10 @@ export interface ImageOptions {
  * @param folder For the archive and what it is made of; must exist.
  * @returns The archive's path.
  */
-export async function buildImage({ name, files, entrypoint, env, folder: start = '/' }: ImageOptions, folder: string): Promise<string> {
+export async function buildImage(
+  { name, files, entrypoint, env, folder: start = '/' }: ImageOptions,
+  folder: string,
+): Promise<string> {
   const work = path.join(folder, name.replaceAll(/[^\w.]/g, '-'));
   const root = path.join(work, 'root');
   for (const directory of ['tmp', 'etc', 'dev', 'proc', 'sys'])

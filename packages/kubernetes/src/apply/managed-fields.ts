@@ -70,5 +70,9 @@ function step(key: string, path: string): string {
   if (kind === 'f:') return path === '' ? rest : `.${rest}`;
   if (kind !== 'k:') return `[${rest}]`;
   const keys: unknown = JSON.parse(rest);
-  return isMapping(keys) ? `[${Object.entries(keys).map(([name, value]) => `${name}=${String(value)}`).join(',')}]` : `[${rest}]`;
+  return isMapping(keys)
+    ? `[${Object.entries(keys)
+        .map(([name, value]) => `${name}=${String(value)}`)
+        .join(',')}]`
+    : `[${rest}]`;
 }

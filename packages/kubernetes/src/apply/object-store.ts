@@ -41,11 +41,18 @@ export class ObjectStore {
     const before = this.get(mark.namespace, mark.key);
     if (before !== undefined && before.uid === mark.uid && before.version >= mark.version) return;
     const edited =
-      before !== undefined && before.uid === mark.uid && before.applied === mark.applied && before.fields !== mark.fields;
+      before !== undefined &&
+      before.uid === mark.uid &&
+      before.applied === mark.applied &&
+      before.fields !== mark.fields;
     // It stays drifted until Slipway's next write, whatever comes between. That somebody wrote to fields of his own is only a question for
     // the first look, when it is not known which ones were ours.
     const drifted = edited || before?.fields === DRIFTED;
-    const kept = { ...mark, fields: drifted ? DRIFTED : mark.fields, editor: before === undefined ? mark.editor : before.editor };
+    const kept = {
+      ...mark,
+      fields: drifted ? DRIFTED : mark.fields,
+      editor: before === undefined ? mark.editor : before.editor,
+    };
     this.#set(kept);
     this.#listener.changed(kept, edited ? told(mark) : null);
   }

@@ -127,7 +127,8 @@ export class Activator {
     const release = pick(shares);
     if (release === null) return null;
     const service = serviceAt(release, path);
-    if (service === null) return { status: 404, text: 'No service of this environment has a route that matches this path.' };
+    if (service === null)
+      return { status: 404, text: 'No service of this environment has a route that matches this path.' };
     const pods = environment.readyPods(release.number, service.name).filter(({ address }) => address !== null);
     const pod = pods[(this.#turn = (this.#turn + 1) % 1_000_000) % Math.max(1, pods.length)];
     return pod === undefined ? null : { host: pod.address ?? '', port: servicePort(service) };

@@ -13,8 +13,6 @@ export interface Seen {
   ready: ReadyCount;
   /** Whether a service was started: from then on it stays, whatever becomes of those it needs. */
   started: (release: number, service: string) => boolean;
-  /** How the job that runs before a release is; null: it is not there. */
-  jobs: (name: string) => 'runs' | 'done' | 'failed' | null;
 }
 
 /** What should be in the cluster right now. */
@@ -91,7 +89,9 @@ export function objectsOf(record: EnvironmentRecord, decision: Decision, options
       patches: options.patches,
       namespace,
       probe: options.probe,
-      secrets: new Map(values.map(({ release, secrets }) => [release.number, { kind: 'values', values: secrets, key: options.key }])),
+      secrets: new Map(
+        values.map(({ release, secrets }) => [release.number, { kind: 'values', values: secrets, key: options.key }]),
+      ),
     },
   );
   const awake = objects.map((object) => (activity === 'asleep' ? stopped(object) : object));

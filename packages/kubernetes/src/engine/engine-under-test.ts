@@ -88,7 +88,11 @@ async function makeClaim({ api }: GivenCluster): Promise<string> {
 
 async function ensureGateway({ api }: GivenCluster): Promise<void> {
   const { namespace, name } = GATEWAY;
-  await api.apply(`/api/v1/namespaces/${namespace}`, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
+  await api.apply(`/api/v1/namespaces/${namespace}`, {
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: namespace },
+  });
   await api.apply(`/apis/gateway.networking.k8s.io/v1/namespaces/${namespace}/gateways/${name}`, {
     apiVersion: 'gateway.networking.k8s.io/v1',
     kind: 'Gateway',
@@ -171,6 +175,7 @@ class RestartableEngine {
 
   #facade(): Engine {
     const now = (): KubernetesEngine => this.#now;
+    const restarted = async (): Promise<void> => await this.#restarting;
     return {
       name: 'kubernetes',
       start: async () => await now().start(),
@@ -188,7 +193,7 @@ class RestartableEngine {
           try {
             return await engine.run(job, options);
           } catch (error) {
-            await this.#restarting;
+            await restarted();
             if (engine === now() || options.signal?.aborted === true) throw error;
           }
         }

@@ -25,7 +25,10 @@ export async function execInPod(
   const { namespace, pod, container } = target(environment, source);
   const query = new URLSearchParams({ container, stdin: 'true', stdout: 'true', stderr: 'true' });
   for (const word of command) query.append('command', word);
-  const url = new URL(`${api.access.server.pathname.replace(/\/$/, '')}${objectPath('Pod', namespace, pod)}/exec`, api.access.server);
+  const url = new URL(
+    `${api.access.server.pathname.replace(/\/$/, '')}${objectPath('Pod', namespace, pod)}/exec`,
+    api.access.server,
+  );
   url.search = query.toString();
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
   const socket = new WebSocket(url, { protocols: [PROTOCOL], ...(await api.upgradeHeaders()) });
@@ -44,10 +47,15 @@ export async function execInPod(
   }
 }
 
-function target(environment: Environment, source: string | null): { namespace: string; pod: string; container: string } {
+function target(
+  environment: Environment,
+  source: string | null,
+): { namespace: string; pod: string; container: string } {
   const { record, decision } = environment;
   const [served] = decision.traffic;
-  const releases = [...decision.releases].sort((a, b) => Number(b.number === served?.release) - Number(a.number === served?.release));
+  const releases = [...decision.releases].sort(
+    (a, b) => Number(b.number === served?.release) - Number(a.number === served?.release),
+  );
   const names = releases.flatMap(({ services, workers }) => [...services, ...workers].map(({ name }) => name));
   const name = source ?? releases[0]?.services[0]?.name ?? null;
   if (name === null || !names.includes(name))
@@ -103,5 +111,8 @@ function exitCode(status: unknown, command: readonly string[]): number {
     return Number(cause?.['message'] ?? 1);
   }
   const told = valueAt(status, 'message');
-  throw new SlipwayError('mistake', `${command[0] ?? ''} can't be run there: ${typeof told === 'string' ? told : 'it could not be started'}`);
+  throw new SlipwayError(
+    'mistake',
+    `${command[0] ?? ''} can't be run there: ${typeof told === 'string' ? told : 'it could not be started'}`,
+  );
 }

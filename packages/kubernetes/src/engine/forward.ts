@@ -76,7 +76,10 @@ export function forwardUpgrade(request: IncomingMessage, socket: Duplex, head: B
 
 /** Values of a name that came several times stay several. */
 function endToEnd({ rawHeaders, headers }: IncomingMessage): Record<string, string | string[]> {
-  const named = (headers.connection ?? '').toLowerCase().split(',').map((name) => name.trim());
+  const named = (headers.connection ?? '')
+    .toLowerCase()
+    .split(',')
+    .map((name) => name.trim());
   const kept: Record<string, string | string[]> = {};
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const [name = '', value = ''] = [rawHeaders[index]?.toLowerCase(), rawHeaders[index + 1]];

@@ -90,7 +90,12 @@ export class JobRunner {
     const query = new URLSearchParams({ labelSelector: `${JOB_LABEL}=${jobPodName(id)}` });
     type Pods = { items: Parameters<typeof podView>[0][] };
     const { items } = await this.#api.get<Pods>(`${collectionPath('Pod')}?${query.toString()}`);
-    await Promise.all(items.map(podView).filter(isOpen).map((pod) => this.#end(pod, 'cancelled')));
+    await Promise.all(
+      items
+        .map(podView)
+        .filter(isOpen)
+        .map((pod) => this.#end(pod, 'cancelled')),
+    );
   }
 
   /**
@@ -109,8 +114,7 @@ export class JobRunner {
 
   async #placeOf(job: JobRun, environment: string | null): Promise<JobPlace> {
     const { namespace, claim, pullSecret } = this.#options;
-    if (environment !== null)
-      return { namespace: environment, serviceAccount: null, pullSecret, changed: null };
+    if (environment !== null) return { namespace: environment, serviceAccount: null, pullSecret, changed: null };
     this.#place ??= this.#makeNamespace();
     await this.#place;
     const path = folderName(job.folder);
@@ -217,7 +221,10 @@ export class JobRunner {
     const removed = this.#removing.has(namespace) || this.#view.namespace(namespace) === undefined;
     const failure = removed
       ? failureOf('cancelled', 'It was ended, because its environment was removed.')
-      : failureOf('lost', 'Its pod was deleted, so nobody knows how it ended. Look at what it does before it is run again.');
+      : failureOf(
+          'lost',
+          'Its pod was deleted, so nobody knows how it ended. Look at what it does before it is run again.',
+        );
     return { id: job.id, outcome: 'failed', failure, lastLines: [], startedAt: Date.now(), finishedAt: Date.now() };
   }
 }
@@ -241,9 +248,15 @@ function jobFailure(job: JobRun, pod: PodView, lastLines: string[]): Failure | n
   if (pod.phase === 'Succeeded') return null;
   if (ended === 'cancelled') return failureOf('cancelled', 'It was ended on request.', lastLines);
   if (ended === 'timeout' || pod.reason === 'DeadlineExceeded')
-    return failureOf('timeout', `It ran longer than ${job.timeoutSeconds} s and was ended. Raise its timeout, or let it do less.`, lastLines);
+    return failureOf(
+      'timeout',
+      `It ran longer than ${job.timeoutSeconds} s and was ended. Raise its timeout, or let it do less.`,
+      lastLines,
+    );
   const container = pod.container;
-  if (container?.state.kind === 'ended')
-    return causeOfEnd(container, container.state, { ...NO_EVIDENCE, lastLines });
-  return diagnose(pod, NO_EVIDENCE, Date.now()).failure ?? failureOf('lost', pod.message ?? 'Nobody knows how it ended.', lastLines);
+  if (container?.state.kind === 'ended') return causeOfEnd(container, container.state, { ...NO_EVIDENCE, lastLines });
+  return (
+    diagnose(pod, NO_EVIDENCE, Date.now()).failure ??
+    failureOf('lost', pod.message ?? 'Nobody knows how it ended.', lastLines)
+  );
 }

@@ -17,15 +17,16 @@ import { ApiClient, type CallCount } from '../api/client.ts';
 import { objectPath } from '../api/resources.ts';
 import { FIELD_MANAGER } from '../apply/managed-fields.ts';
 import { ClusterView } from '../observe/cluster-view.ts';
-import { MANAGER_LABEL } from '../render/owner.ts';
+import { MANAGER_LABEL, ownerOf } from '../render/owner.ts';
 import type { Target } from '../render/target.ts';
 import { Activator, type ActivatorOptions } from './activator.ts';
 import { checkPlan } from './check-plan.ts';
 import { Entrance, type EntranceAddress } from './entrance.ts';
-import { Environment, nextRecord, plannedKeys, type Surroundings } from './environment.ts';
+import { Environment, type Surroundings } from './environment.ts';
 import { execInPod } from './exec.ts';
 import { JobRunner, type WorkClaim } from './job-runner.ts';
 import { LogReader } from './logs.ts';
+import { nextRecord, plannedKeys } from './next-record.ts';
 import { ObservationHub } from './observation-hub.ts';
 import { RecordStore } from './record.ts';
 
@@ -75,7 +76,8 @@ export class KubernetesEngine implements Engine {
   constructor(options: KubernetesEngineOptions) {
     this.name = options.name ?? 'kubernetes';
     this.#options = options;
-    this.#report = options.report ?? ((problem) => process.stderr.write(formatWithOptions({}, 'slipway: %s\n', problem)));
+    this.#report =
+      options.report ?? ((problem) => process.stderr.write(formatWithOptions({}, 'slipway: %s\n', problem)));
   }
 
   /** Calls to the API server since the start, for figures. */
@@ -149,7 +151,8 @@ export class KubernetesEngine implements Engine {
     };
     const [stored] = await Promise.all([records.all(), view.start()]);
     for (const one of stored) environments.set(one.record.plan.environment, new Environment(around, one));
-    const activator = this.#options.activator === undefined ? null : new Activator(environments, this.#options.activator);
+    const activator =
+      this.#options.activator === undefined ? null : new Activator(environments, this.#options.activator);
     await activator?.start();
     this.#running = { api, view, around, environments, jobs, logs, activator, creating: new Map() };
     for (const environment of environments.values()) environment.touch();
@@ -174,7 +177,11 @@ export class KubernetesEngine implements Engine {
   async #create(plan: Plan): Promise<Environment> {
     const { around, environments } = this.#here();
     const found = await around.records.get(plan.environment);
-    const first = nextRecord(plan, null, plannedKeys(around, plan, null));
+    const first = nextRecord(
+      plan,
+      null,
+      plannedKeys(plan, ownerOf(plan.environment).namespace, around.render(plan.environment)),
+    );
     if (first === null) throw new Error('a first plan is always a change');
     const stored = found ?? { record: first, version: await around.records.put(first, null) };
     const environment = new Environment(around, stored);
@@ -185,7 +192,10 @@ export class KubernetesEngine implements Engine {
 
   observe(signal: AbortSignal): AsyncIterable<Observation> {
     const { environments } = this.#here();
-    return this.#hub.observe([...environments.values()].map((environment) => environment.status()), signal);
+    return this.#hub.observe(
+      [...environments.values()].map((environment) => environment.status()),
+      signal,
+    );
   }
 
   async remove(environment: string): Promise<void> {

@@ -56,7 +56,13 @@ export class LogReader {
     const all = past.flatMap(({ pod, lines }) => lines.map((one) => ({ pod, one })));
     all.sort((a, b) => (a.one.stamp < b.one.stamp ? -1 : a.one.stamp > b.one.stamp ? 1 : 0));
     for (const { pod, one } of request.lines === 0 ? [] : all.slice(-request.lines)) yield logLine(pod, one);
-    if (request.follow) yield* this.#followAll(namespace, matches, new Map(past.map(({ pod, lines }) => [pod.uid, lines.at(-1)?.stamp ?? ''])), signal);
+    if (request.follow)
+      yield* this.#followAll(
+        namespace,
+        matches,
+        new Map(past.map(({ pod, lines }) => [pod.uid, lines.at(-1)?.stamp ?? ''])),
+        signal,
+      );
   }
 
   /** Everything that one pod writes, from its beginning to its end. */
@@ -198,7 +204,9 @@ function stamped(text: string, stream: Stream): Stamped[] {
     .filter((line) => line !== '')
     .map((line) => {
       const space = line.indexOf(' ');
-      return space < 0 ? { stamp: line, line: '', stream } : { stamp: line.slice(0, space), line: line.slice(space + 1), stream };
+      return space < 0
+        ? { stamp: line, line: '', stream }
+        : { stamp: line.slice(0, space), line: line.slice(space + 1), stream };
     });
 }
 

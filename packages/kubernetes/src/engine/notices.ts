@@ -30,6 +30,10 @@ export class Notices {
 
   all(): string[] {
     this.#told = this.#told.filter(({ at }) => this.#now() - at < SHOWN_MILLISECONDS);
-    return [...this.#standing, ...(this.#problem === null ? [] : [this.#problem]), ...this.#told.map(({ text }) => text)];
+    return [
+      ...this.#standing,
+      ...(this.#problem === null ? [] : [this.#problem]),
+      ...this.#told.map(({ text }) => text),
+    ];
   }
 }

@@ -1,5 +1,12 @@
 import type { ApiClient } from '../api/client.ts';
-import { diagnose, NO_EVIDENCE, ROOM_PATIENCE_MILLISECONDS, trouble, type Diagnosis, type Evidence } from '../observe/diagnose.ts';
+import {
+  diagnose,
+  NO_EVIDENCE,
+  ROOM_PATIENCE_MILLISECONDS,
+  trouble,
+  type Diagnosis,
+  type Evidence,
+} from '../observe/diagnose.ts';
 import { collectEvidence } from '../observe/evidence.ts';
 import type { PodView } from '../observe/pod-view.ts';
 

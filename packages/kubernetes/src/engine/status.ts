@@ -43,11 +43,7 @@ export function environmentStatus(facts: StatusFacts): EnvironmentStatus {
 }
 
 /** @returns null for pods that are no instance, such as jobs. */
-export function instanceStatus(
-  pod: PodView,
-  diagnosis: Diagnosis,
-  since: StatusFacts['since'],
-): InstanceStatus | null {
+export function instanceStatus(pod: PodView, diagnosis: Diagnosis, since: StatusFacts['since']): InstanceStatus | null {
   const { component, process, release } = pod;
   if (process === null || release === null || (component !== 'service' && component !== 'worker')) return null;
   return {
@@ -69,7 +65,10 @@ export function instanceId(pod: Pick<PodView, 'namespace' | 'name'>): string {
 }
 
 /** Instances that are wanted and have no pod yet: they wait for those they need, or for a controller, or a quota is used up. */
-function missing({ decision, record, refusal, since }: StatusFacts, there: readonly InstanceStatus[]): InstanceStatus[] {
+function missing(
+  { decision, record, refusal, since }: StatusFacts,
+  there: readonly InstanceStatus[],
+): InstanceStatus[] {
   const named = new Set(record.plan.releases.map(({ number }) => number));
   return decision.releases
     .filter(({ number }) => named.has(number))

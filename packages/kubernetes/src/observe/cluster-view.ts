@@ -153,7 +153,9 @@ export class ClusterView {
   }
 
   #putDeployment(deployment: IDeployment & Watched): void {
-    const failure = deployment.status?.conditions?.find(({ type, status }) => type === 'ReplicaFailure' && status === 'True');
+    const failure = deployment.status?.conditions?.find(
+      ({ type, status }) => type === 'ReplicaFailure' && status === 'True',
+    );
     if (failure === undefined) this.#refusals.delete(placeOf(deployment));
     else this.#refusals.set(placeOf(deployment), failure.message ?? failure.reason ?? 'no pod can be made');
   }
@@ -194,6 +196,7 @@ function placeOf({ metadata }: Watched): string {
 }
 
 function jobState({ status }: IJob): 'runs' | 'done' | 'failed' {
-  const has = (type: string): boolean => status?.conditions?.some((one) => one.type === type && one.status === 'True') === true;
+  const has = (type: string): boolean =>
+    status?.conditions?.some((one) => one.type === type && one.status === 'True') === true;
   return has('Complete') ? 'done' : has('Failed') ? 'failed' : 'runs';
 }

@@ -22,7 +22,8 @@ export const NO_EVIDENCE: Evidence = { events: [], lastLines: [], nodes: [] };
 /** A node may be on its way, and pods that end make room. */
 export const ROOM_PATIENCE_MILLISECONDS = 20_000;
 /** What is not tried again: asking once more gives the same. */
-const HOPELESS_PULL = /not found|no such host|unauthorized|denied|forbidden|authentication|invalid reference|manifest unknown/i;
+const HOPELESS_PULL =
+  /not found|no such host|unauthorized|denied|forbidden|authentication|invalid reference|manifest unknown/i;
 const LAST_LINES = 20;
 
 /**
@@ -65,7 +66,8 @@ export function diagnose(pod: PodView, evidence: Evidence, now: number): Diagnos
 /** Whether a pod looks as if something was wrong, so that it is worth to ask for evidence; a text that is the same for the same trouble. */
 export function trouble(pod: PodView): string | null {
   if (pod.life === 'leaving' || pod.ready.met === 'yes') return null;
-  if (pod.scheduled.met === 'no' && pod.scheduled.reason === 'Unschedulable') return `unschedulable ${pod.scheduled.message}`;
+  if (pod.scheduled.met === 'no' && pod.scheduled.reason === 'Unschedulable')
+    return `unschedulable ${pod.scheduled.message}`;
   const container = pod.preparing ?? pod.container;
   if (container === null) return null;
   const end = container.state.kind === 'ended' ? container.state : container.last;
@@ -84,7 +86,8 @@ function failureOf(code: Failure['code'], message: string, more: Partial<Failure
 function lostPod({ reason, message, node }: PodView): Failure {
   const told = message === null ? '' : `: ${message.trim().replace(/\.$/, '')}`;
   const where = node === null ? 'its node' : `node ${node}`;
-  if (/memory/i.test(message ?? '')) return failureOf('out-of-memory', `${where} ran out of memory and took it away (${reason}${told}).`);
+  if (/memory/i.test(message ?? ''))
+    return failureOf('out-of-memory', `${where} ran out of memory and took it away (${reason}${told}).`);
   if (/ephemeral|disk|storage/i.test(message ?? ''))
     return failureOf('disk-full', `${where} ran out of disk and took it away (${reason}${told}).`);
   return failureOf('lost', `It was ended with ${where} (${reason}${told}). Another one is started.`);
@@ -97,14 +100,12 @@ function waitsForRoom(pod: PodView, evidence: Evidence, now: number): Diagnosis 
   return failing(failureOf('unschedulable', explainUnschedulable(pod.scheduled.message ?? '', evidence.nodes)));
 }
 
-function waiting(
-  container: ContainerView,
-  state: { reason: string; message: string },
-  evidence: Evidence,
-): Diagnosis {
+function waiting(container: ContainerView, state: { reason: string; message: string }, evidence: Evidence): Diagnosis {
   switch (state.reason) {
     case 'ErrImagePull':
-      return HOPELESS_PULL.test(state.message) ? failing(imageMissing(container, state.message)) : pending(container, evidence);
+      return HOPELESS_PULL.test(state.message)
+        ? failing(imageMissing(container, state.message))
+        : pending(container, evidence);
     case 'ImagePullBackOff':
     case 'InvalidImageName':
     case 'ErrImageNeverPull':
@@ -112,20 +113,28 @@ function waiting(
       return failing(imageMissing(container, state.message));
     case 'CreateContainerConfigError':
       return failing(
-        failureOf('config-missing', `A value that it needs is not there: ${state.message}. Set it under config or secrets.`),
+        failureOf(
+          'config-missing',
+          `A value that it needs is not there: ${state.message}. Set it under config or secrets.`,
+        ),
       );
     case 'CreateContainerError':
     case 'RunContainerError':
       return failing(failureOf('command-missing', `It can't be started: ${state.message}. Check run in slipway.yaml.`));
     case 'CrashLoopBackOff':
-      return container.last === null ? pending(container, evidence) : failing(causeOfEnd(container, container.last, evidence));
+      return container.last === null
+        ? pending(container, evidence)
+        : failing(causeOfEnd(container, container.last, evidence));
     default:
       return pending(container, evidence);
   }
 }
 
 function pending(container: ContainerView, evidence: Evidence): Diagnosis {
-  return { state: 'pending', failure: container.last === null ? null : causeOfEnd(container, container.last, evidence) };
+  return {
+    state: 'pending',
+    failure: container.last === null ? null : causeOfEnd(container, container.last, evidence),
+  };
 }
 
 function imageMissing({ image }: ContainerView, told: string): Failure {
@@ -150,14 +159,22 @@ export function causeOfEnd(container: ContainerView, end: Ended, evidence: Evide
   const signal = signalOf(end);
   const facts = { exitCode: end.exitCode, signal, lastLines: evidence.lastLines.slice(-LAST_LINES) };
   if (end.reason === 'OOMKilled')
-    return failureOf('out-of-memory', 'It used more memory than its limit and was ended. Raise size.memory in slipway.yaml, or let it use less.', facts);
+    return failureOf(
+      'out-of-memory',
+      'It used more memory than its limit and was ended. Raise size.memory in slipway.yaml, or let it use less.',
+      facts,
+    );
   const probe = endedByProbe(container, evidence);
   if (probe !== null) return { ...probe, ...facts };
   if (end.reason === 'StartError' || end.reason === 'ContainerCannotRun')
     return failureOf('command-missing', `It can't be started: ${end.message}. Check run in slipway.yaml.`, facts);
   if (end.exitCode === 126 || end.exitCode === 127) {
     const problem = end.exitCode === 127 ? 'was not found' : "can't be executed";
-    return failureOf('command-missing', `The shell says that a command ${problem} (exit code ${end.exitCode}). Check run in slipway.yaml, and what is in the image.`, facts);
+    return failureOf(
+      'command-missing',
+      `The shell says that a command ${problem} (exit code ${end.exitCode}). Check run in slipway.yaml, and what is in the image.`,
+      facts,
+    );
   }
   const how = signal === null ? `with exit code ${end.exitCode}` : `by ${signal}`;
   return failureOf('crashed', `It ended by itself ${how}; look at its last lines.`, facts);
@@ -170,13 +187,21 @@ function endedByProbe({ name }: ContainerView, { events }: Evidence): Failure | 
   );
   if (killing === undefined) return null;
   const kind = killing.message.includes('startup probe') ? 'Startup' : 'Liveness';
-  const seen = events.findLast(({ reason, message }) => reason === 'Unhealthy' && message.startsWith(`${kind} probe failed`));
+  const seen = events.findLast(
+    ({ reason, message }) => reason === 'Unhealthy' && message.startsWith(`${kind} probe failed`),
+  );
   const told = seen?.message.replace(/^\w+ probe failed: /, '').trim() ?? 'no answer';
   if (kind === 'Liveness')
     return failureOf('unhealthy', `It was ready, but stopped answering (${told}). It is started again.`);
   if (/refused|no route|dial tcp/i.test(told) && !/statuscode/i.test(told))
-    return failureOf('port-closed', `It did not open its port within start (${told}). Let it listen on process.env.PORT (the variable PORT), on all addresses.`);
-  return failureOf('unhealthy', `It listens, but its health did not answer 2xx or 3xx within start (${told}). Look at its last lines, or raise start in slipway.yaml.`);
+    return failureOf(
+      'port-closed',
+      `It did not open its port within start (${told}). Let it listen on process.env.PORT (the variable PORT), on all addresses.`,
+    );
+  return failureOf(
+    'unhealthy',
+    `It listens, but its health did not answer 2xx or 3xx within start (${told}). Look at its last lines, or raise start in slipway.yaml.`,
+  );
 }
 
 const SIGNALS: Readonly<Record<number, string>> = { 6: 'SIGABRT', 9: 'SIGKILL', 11: 'SIGSEGV', 15: 'SIGTERM' };

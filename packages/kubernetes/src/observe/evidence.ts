@@ -39,7 +39,9 @@ interface KubernetesEvent {
 
 async function eventsOf(api: ApiClient, { namespace, uid }: PodView): Promise<{ reason: string; message: string }[]> {
   const query = new URLSearchParams({ fieldSelector: `involvedObject.uid=${uid}` });
-  const { items } = await api.get<{ items: KubernetesEvent[] }>(`${collectionPath('Event', namespace)}?${query.toString()}`);
+  const { items } = await api.get<{ items: KubernetesEvent[] }>(
+    `${collectionPath('Event', namespace)}?${query.toString()}`,
+  );
   const time = ({ lastTimestamp, eventTime, metadata }: KubernetesEvent): string =>
     lastTimestamp ?? eventTime ?? metadata.creationTimestamp ?? '';
   return items
@@ -70,7 +72,9 @@ async function roomOfNodes(api: ApiClient): Promise<NodeRoom[]> {
   ]);
   return nodes.items.map((node) => {
     const own = pods.items.filter(({ spec }) => spec?.nodeName === node.metadata?.name);
-    const requests = own.flatMap(({ spec }) => spec?.containers.map(({ resources }) => resources?.requests ?? {}) ?? []);
+    const requests = own.flatMap(
+      ({ spec }) => spec?.containers.map(({ resources }) => resources?.requests ?? {}) ?? [],
+    );
     const { cpu = 0, memory = 0 } = node.status?.allocatable ?? {};
     return {
       name: node.metadata?.name ?? '',
