@@ -27,9 +27,11 @@ const APPLY = 'application/apply-patch+yaml';
 const MERGE = 'application/merge-patch+json';
 const TRIES = 5;
 const ANSWER_MILLISECONDS = 30_000;
-/** The server sends a bookmark each minute; a stream that says less is dead. */
-const SILENCE_MILLISECONDS = 100_000;
-const PING_MILLISECONDS = 15_000;
+/** A server ends a watch before; one that does not has forgotten it. */
+const SILENCE_MILLISECONDS = 660_000;
+/** After so much silence the server is asked whether it is there: the connection of a machine that was unplugged breaks by itself after many minutes. */
+const HEARTBEAT_MILLISECONDS = 20_000;
+const HEARTBEAT_ANSWER_MILLISECONDS = 10_000;
 
 /**
  * A thin client of one API server: paths and JSON, over one HTTP/2 connection. It is paced, tries again what may be tried again, and its
@@ -39,21 +41,22 @@ export class ApiClient {
   readonly access: ClusterAccess;
   readonly pace: Pace;
   readonly calls: CallCount = { reads: 0, writes: 0, watches: 0 };
-  readonly #agent: Agent;
+  #agent: Agent;
+  #heardAt = performance.now();
+  #heartbeat: NodeJS.Timeout | null = null;
   /** Followed logs stay open for long and would fill the streams that one connection may have. */
   readonly #streams: Agent;
 
   constructor(access: ClusterAccess, options: { pace?: Pace } = {}) {
     this.access = access;
     this.pace = options.pace ?? new Pace();
-    const connect = connectOptions(access);
-    this.#agent = new Agent({
-      allowH2: true,
-      connections: 1,
-      connect: { ...connect, timeout: ANSWER_MILLISECONDS },
-      h2Options: { maxConcurrentStreams: 250, pingInterval: PING_MILLISECONDS },
-    });
-    this.#streams = new Agent({ allowH2: false, connect });
+    this.#agent = sharedAgent(access);
+    this.#streams = new Agent({ allowH2: false, connect: connectOptions(access) });
+  }
+
+  /** Something came from the server. */
+  heard(): void {
+    this.#heardAt = performance.now();
   }
 
   async get<T>(path: string, call: Call = {}): Promise<T> {
@@ -118,6 +121,7 @@ export class ApiClient {
     options: { signal: AbortSignal; accept?: string; on: 'shared' | 'own' },
   ): Promise<Readable> {
     this.calls.watches += 1;
+    this.#heartbeat ??= setInterval(() => void this.#beat(), HEARTBEAT_MILLISECONDS).unref();
     await this.pace.turn();
     const agent = options.on === 'shared' ? this.#agent : this.#streams;
     const call = { signal: options.signal, ...(options.accept === undefined ? {} : { accept: options.accept }) };
@@ -132,7 +136,28 @@ export class ApiClient {
   }
 
   async close(): Promise<void> {
+    if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
     await Promise.all([this.#agent.destroy(), this.#streams.destroy()]);
+  }
+
+  /** Watches may be silent for long. When the server does not answer either, they are cut, and go on over a new connection from where they were. */
+  async #beat(): Promise<void> {
+    if (performance.now() - this.#heardAt < HEARTBEAT_MILLISECONDS) return;
+    const agent = this.#agent;
+    try {
+      await this.#send(
+        agent,
+        'GET',
+        '/version',
+        { signal: AbortSignal.timeout(HEARTBEAT_ANSWER_MILLISECONDS) },
+        0,
+      ).then(async ({ body }) => await body.dump());
+      this.heard();
+    } catch (error) {
+      if (agent !== this.#agent) return;
+      this.#agent = sharedAgent(this.access);
+      await agent.destroy(new Error('the server was silent', { cause: error }));
+    }
   }
 
   async #json<T>(method: Method, path: string, call: Call): Promise<T> {
@@ -160,6 +185,7 @@ export class ApiClient {
     else this.calls.writes += 1;
     const sent = performance.now();
     const answer = await this.#send(this.#agent, method, path, call, ANSWER_MILLISECONDS);
+    this.heard();
     this.pace.answered(performance.now() - sent);
     if (answer.statusCode >= 400) throw await this.#refused(method, path, answer);
     return await bodyOf(method, path, answer);
@@ -232,6 +258,15 @@ function mayTryAgain(method: Method, error: ApiError): boolean {
 /** For messages: the query says nothing that helps. */
 function shortPath(path: string): string {
   return path.split('?')[0]?.replace(/^\/(api|apis\/[^/]+)\/v[^/]+\//, '') ?? path;
+}
+
+function sharedAgent(access: ClusterAccess): Agent {
+  return new Agent({
+    allowH2: true,
+    connections: 1,
+    connect: { ...connectOptions(access), timeout: ANSWER_MILLISECONDS },
+    h2Options: { maxConcurrentStreams: 250 },
+  });
 }
 
 function connectOptions({ ca, verification, serverName, identity }: ClusterAccess) {

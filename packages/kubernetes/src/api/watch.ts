@@ -53,7 +53,7 @@ type Change<T> =
  * | null | the list was read | version of the list |
  * | null | the list failed | null, after a pause that doubles up to 30 s |
  * | version | a change or a bookmark came | its version |
- * | version | the server ended the watch, the connection broke, or nothing came for 100 s (a bookmark comes each minute) | the same version, at once; after a pause if nothing had come |
+ * | version | the server ended the watch, or the connection broke (`ApiClient` cuts one that is dead) | the same version, at once; after a pause if nothing had come |
  * | version | 410 Gone, on opening or within: the server has forgotten what was since | null |
  *
  * https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
@@ -96,7 +96,8 @@ export class Watch<T extends Watched> {
           continue;
         }
         // Whoever takes the changes has a bug; the others go on.
-        const known = error instanceof ApiError ? error : new ApiError('bug', messageOf(error), { status: 0, cause: error });
+        const known =
+          error instanceof ApiError ? error : new ApiError('bug', messageOf(error), { status: 0, cause: error });
         this.#options.trouble?.(known);
         // A kind that the cluster does not have holds up nobody.
         if (known.status === 404) this.#listed.resolve();
@@ -147,6 +148,7 @@ export class Watch<T extends Watched> {
     const body = await this.#api.stream(query, { signal: this.#abort.signal, accept: this.#accept(''), on: 'shared' });
     let silent = true;
     for await (const change of changes<T>(body, query)) {
+      this.#api.heard();
       this.#take(change);
       silent = false;
       this.#pause = PAUSE_MILLISECONDS.first;

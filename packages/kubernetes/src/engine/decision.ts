@@ -13,8 +13,6 @@ export interface Seen {
   ready: ReadyCount;
   /** Whether a service was started: from then on it stays, whatever becomes of those it needs. */
   started: (release: number, service: string) => boolean;
-  /** How the job that runs before a release is; null: it is not there. */
-  jobs: (name: string) => 'runs' | 'done' | 'failed' | null;
 }
 
 /** What should be in the cluster right now. */

@@ -140,6 +140,7 @@ class RestartableEngine {
 
   #facade(): Engine {
     const now = (): KubernetesEngine => this.#now;
+    const restarted = async (): Promise<void> => await this.#restarting;
     return {
       name: 'kubernetes',
       starts: 'image',
@@ -152,13 +153,13 @@ class RestartableEngine {
       cancel: async (id) => await now().cancel(id),
       exec: async (request, io) => await now().exec(request, io),
       // A caller whose engine went away asks again by the same id, as the control plane does.
-      run: async (job, options = {}) => {
+      async run(job, options = {}) {
         for (;;) {
           const engine = now();
           try {
             return await engine.run(job, options);
           } catch (error) {
-            await this.#restarting;
+            await restarted();
             if (engine === now() || options.signal?.aborted === true) throw error;
           }
         }

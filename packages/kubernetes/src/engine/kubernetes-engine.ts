@@ -23,14 +23,15 @@ import { MANAGER_LABEL, ownerOf } from '../render/owner.ts';
 import type { Target } from '../render/target.ts';
 import { Activator, type ActivatorOptions } from './activator.ts';
 import { checkPlan } from './check-plan.ts';
-import { Entrance, type EntranceAddress } from './entrance.ts';
 import { diffObjects } from './diff.ts';
-import { Environment, nextRecord, plannedKeys, plannedObjects, type Surroundings } from './environment.ts';
-import { applyProtection, verifyProtection } from './protect.ts';
+import { Entrance, type EntranceAddress } from './entrance.ts';
+import { Environment, type Surroundings } from './environment.ts';
 import { execInPod } from './exec.ts';
 import { JobRunner, type WorkClaim } from './job-runner.ts';
 import { LogReader } from './logs.ts';
+import { nextRecord, plannedKeys, plannedObjects } from './next-record.ts';
 import { ObservationHub } from './observation-hub.ts';
+import { applyProtection, verifyProtection } from './protect.ts';
 import { RecordStore } from './record.ts';
 
 export interface KubernetesEngineOptions {
@@ -90,7 +91,10 @@ export class KubernetesEngine implements Engine {
   }
 
   async start(): Promise<void> {
-    this.#starting ??= this.#start();
+    this.#starting ??= this.#start().catch((error: unknown) => {
+      this.#starting = null;
+      throw error;
+    });
     await this.#starting;
   }
 
@@ -182,7 +186,11 @@ export class KubernetesEngine implements Engine {
   async #create(plan: Plan): Promise<Environment> {
     const { around, environments } = this.#here();
     const found = await around.records.get(plan.environment);
-    const first = nextRecord(plan, null, plannedKeys(around, plan, null));
+    const first = nextRecord(
+      plan,
+      null,
+      plannedKeys(plan, ownerOf(plan.environment).namespace, around.render(plan.environment)),
+    );
     if (first === null) throw new Error('a first plan is always a change');
     const stored = found ?? { record: first, version: await around.records.put(first, null) };
     const environment = new Environment(around, stored);
@@ -212,10 +220,9 @@ export class KubernetesEngine implements Engine {
   async diff(plan: Plan): Promise<ObjectChange[]> {
     checkPlan(plan);
     const { around, api, view, environments } = this.#here();
-    const namespace = environments.get(plan.environment)?.record.namespace ?? null;
-    const objects = plannedObjects(around, plan, namespace);
-    const place = namespace ?? ownerOf(plan.environment).namespace;
-    return await diffObjects(api, place, objects, view.objects.in(place));
+    const namespace = environments.get(plan.environment)?.record.namespace ?? ownerOf(plan.environment).namespace;
+    const objects = plannedObjects(plan, namespace, around.render(plan.environment));
+    return await diffObjects(api, namespace, objects, view.objects.in(namespace));
   }
 
   async verifyProtection(environment: string): Promise<Protection> {
@@ -234,8 +241,8 @@ export class KubernetesEngine implements Engine {
 
   async run(job: JobRun, options: { output?: (line: LogLine) => void; signal?: AbortSignal } = {}): Promise<JobResult> {
     const { jobs, environments } = this.#here();
-    const environment = job.environment === null ? null : environments.get(job.environment);
-    if (environment === undefined) throw notFound(job.environment ?? '', [...environments.keys()]);
+    // What runs before the first release has no namespace of its own yet.
+    const environment = job.environment === null ? null : (environments.get(job.environment) ?? null);
     return await jobs.run(job, environment?.record.namespace ?? null, options);
   }
 

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf, SlipwayError } from '@slipway/app';
 import type { Engine } from '@slipway/engine';
 import type { EnvironmentRow } from '../database/records.ts';
@@ -41,6 +42,7 @@ export class Engines {
   readonly #options: EnginesOptions;
   readonly #sites = new Map<string, Site>();
   readonly #emitter = new EventEmitter<{ joined: [Site]; left: [Site] }>();
+  readonly #over = new AbortController();
   #work: Promise<void> = Promise.resolve();
   #off: (() => void)[] = [];
 
@@ -52,7 +54,8 @@ export class Engines {
 
   async start(): Promise<void> {
     const { source, changes } = this.#options;
-    await startSite(this.machine);
+    await this.machine.engine.start();
+    await this.machine.fleet.start();
     this.#off = [
       changes.onCluster((name) => this.#reopen(name)),
       // What was announced meanwhile was not heard.
@@ -64,6 +67,7 @@ export class Engines {
 
   async stop(): Promise<void> {
     for (const off of this.#off) off();
+    this.#over.abort();
     await this.#work;
     await Promise.all([...this.#sites.values()].map(stopSite));
   }
@@ -120,11 +124,28 @@ export class Engines {
         this.#emitter.emit('left', before);
         await stopSite(before);
       }
-      if (site === null) return;
-      await startSite(site);
+      if (site === null || this.#over.signal.aborted) return;
       this.#sites.set(name, site);
+      void this.#startWhenReachable(site);
+      await site.fleet.start();
       this.#emitter.emit('joined', site);
     });
+  }
+
+  /** A cluster that can't be reached holds up nothing else: it is tried again until it can, or is taken away. */
+  async #startWhenReachable({ engine }: Site): Promise<void> {
+    let told = '';
+    for (let pause = 500; this.#sites.get(engine.name)?.engine === engine; pause = Math.min(pause * 2, 30_000)) {
+      try {
+        await engine.start();
+        return;
+      } catch (error) {
+        if (messageOf(error) !== told) this.#options.log(`${engine.name} can't be used: ${messageOf(error)}`);
+        told = messageOf(error);
+      }
+      await delay(pause, undefined, { signal: this.#over.signal }).catch(() => undefined);
+      if (this.#over.signal.aborted) return;
+    }
   }
 
   /** One after the other, so that what was announced last is what counts. */
@@ -138,11 +159,6 @@ export class Engines {
 /** Once something of an environment runs, it stays where it is until it is removed, whatever slipway.yaml says. */
 export function engineName({ engine, policy }: Pick<EnvironmentRow, 'policy' | 'engine'>): string {
   return engine ?? policy.engine;
-}
-
-async function startSite({ engine, fleet }: Site): Promise<void> {
-  await engine.start();
-  await fleet.start();
 }
 
 async function stopSite({ engine, fleet }: Site): Promise<void> {
