@@ -1,6 +1,7 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import path from 'node:path';
+import { makeRunnerFolder } from '@slipway/kubernetes/runner-folder';
 import { temporaryFolder, waitFor } from '@slipway/testing';
 import { givenCluster, nodeImage, testGateway, type GivenCluster, type TestGateway } from '@slipway/testing/cluster';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -148,12 +149,29 @@ test('a push becomes pods that answer through the gateway; a broken one leaves t
   // A release that crashes: the rollout fails with the reason, the old one serves.
   const broken = await shop.commit((image) => plain(image).replace('web.mjs', 'missing.mjs'), 'broken');
   await shop.pushImage(broken, 'broken');
-  const difference = slipway.api<ApiDifference>('GET', `/apps/shop/environments/staging/diff?commit=${broken.sha}`);
+  const unknown = slipway.api<ApiDifference>('GET', `/apps/shop/environments/staging/diff?commit=${broken.sha}`);
+  await expect(unknown).rejects.toThrow(/has no commit/);
   await shop.repository.push();
   const failing = await slipway.until('shop', 'staging', 'failing', ({ state }) => state === 'failing', 120);
-  expect(failing.reason).toMatch(/Cannot find module.*missing\.mjs/s);
+  expect(failing.reason).toMatch(/^web \(3 times\): It ended by itself with exit code 1.*MODULE_NOT_FOUND/s);
   expect(await ask('staging.shop.localhost')).toBe('200 first blue');
-  await expect(difference).rejects.toThrow(/no commit/i);
+  const { changes } = await slipway.api<ApiDifference>(
+    'GET',
+    `/apps/shop/environments/staging/diff?commit=${broken.sha}`,
+  );
+  expect(changes).toMatchObject([
+    {
+      change: 'changed',
+      kind: 'Deployment',
+      fields: expect.arrayContaining([
+        {
+          path: 'spec.template.spec.containers[web].command',
+          before: '["sh","-c","exec node web.mjs"]',
+          after: '["sh","-c","exec node missing.mjs"]',
+        },
+      ]),
+    },
+  ]);
 
   // A preview, from a branch.
   await shop.repository.git('checkout', '-q', '-b', 'red-shoes', first.sha);
@@ -162,7 +180,7 @@ test('a push becomes pods that answer through the gateway; a broken one leaves t
   await shop.repository.push('red-shoes');
   await slipway.until('shop', 'pr-1', 'ready', ({ state }) => state === 'ready', 120);
   expect(await ask('pr-1.shop.localhost')).toBe('200 shoes red');
-  await shop.repository.git('push', '-q', 'origin', '--delete', 'red-shoes');
+  await shop.repository.push(':red-shoes');
   await waitFor(async () => (await ask('pr-1.shop.localhost')).startsWith('404'), { what: 'its end', seconds: 60 });
   await waitFor(
     async () =>
@@ -182,5 +200,78 @@ test('a push becomes pods that answer through the gateway; a broken one leaves t
         () => true,
       ),
     { what: 'the namespace to be gone', seconds: 90 },
+  );
+}, 600_000);
+
+/** The worker says by its result in which lane it ran, and needs more memory than the normal one has if it is told to. */
+const work = `
+import { readFileSync, writeFileSync } from 'node:fs';
+const { hog } = JSON.parse(readFileSync(process.env.SLIPWAY_PAYLOAD, 'utf8'));
+const kept = [];
+for (let taken = 0; taken < (hog ? 250 : 0); taken += 10) {
+  kept.push(Buffer.alloc(10 * 2 ** 20, 1));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+}
+writeFileSync(process.env.SLIPWAY_OUTPUT + '/result.json', JSON.stringify(process.env.SLIPWAY_LANE));
+`;
+
+const withWorker = (image: string): string => `
+app: bakery
+workers:
+  render:
+    run: node work.mjs
+    image: ${image}
+    normal: { cpu: 0.05, memory: 150Mi, timeout: 60s }
+    fallback: { cpu: 0.05, memory: 600Mi, timeout: 60s }
+    replicas: 0..2
+environments:
+  staging: { branch: main, engine: kubernetes }
+`;
+
+interface Queue {
+  lanes: { lane: string; slots: number; ready: number; running: number; counts: { done: number; dead: number } }[];
+}
+
+test('workers run in their own image with the runner beside it; what runs out of memory goes to the fallback lane', async ({
+  skip,
+}) => {
+  if (!cluster.has('gateway', 'the tests of workers on a cluster')) skip();
+  const folder = await temporaryFolder();
+  await makeRunnerFolder(path.join(folder, 'runner'));
+  const files = await readdir(path.join(folder, 'runner'), { recursive: true, withFileTypes: true });
+  const runner = Object.fromEntries(
+    files
+      .filter((entry) => entry.isFile())
+      .map((entry) => path.join(entry.parentPath, entry.name))
+      .map((file) => [`/opt/slipway-runner/${path.relative(path.join(folder, 'runner'), file)}`, file]),
+  );
+  const { name, tag } = await cluster.pushImage(await nodeImage('slipway/runner:1', runner), folder);
+  const slipway = await onCluster({ runnerImage: `${name}:${tag}` });
+  const bakery = await Shop.create(slipway, 'bakery');
+  const commit = await bakery.commit(withWorker, 'first');
+  await bakery.pushImage(commit, '', { 'work.mjs': work });
+  await bakery.repository.push();
+  await slipway.until('bakery', 'staging', 'ready', ({ state }) => state === 'ready', 120);
+
+  await slipway.api('POST', '/queues/bakery/staging/render/tasks', {
+    tasks: [{ payload: { hog: false } }, { payload: { hog: true } }, { payload: { hog: false } }],
+  });
+  const lanes = await waitFor(
+    async () => {
+      const queue = await slipway.api<Queue>('GET', '/queues/bakery/staging/render');
+      return queue.lanes.reduce((sum, { counts }) => sum + counts.done + counts.dead, 0) === 3 ? queue.lanes : null;
+    },
+    { what: 'the tasks to end', seconds: 180 },
+  );
+  expect(lanes).toMatchObject([
+    { lane: 'normal', counts: { done: 2, dead: 0 } },
+    { lane: 'fallback', counts: { done: 1, dead: 0 } },
+  ]);
+  await waitFor(
+    async () => {
+      const { items } = await cluster.api.get<{ items: unknown[] }>('/api/v1/namespaces/bakery--staging/pods');
+      return items.length === 0;
+    },
+    { what: 'the pods to be gone when there is nothing to do', seconds: 150 },
   );
 }, 600_000);

@@ -1,7 +1,7 @@
 import { SlipwayError } from '@slipway/app';
 import { stringify } from 'yaml';
 import type { Mapping } from '../render/json-value.ts';
-import { chosenContext, content, textAt } from './kubeconfig.ts';
+import { chosenContext, content } from './kubeconfig.ts';
 
 /**
  * One context of a kubeconfig as a kubeconfig of its own, that needs no file beside it: for a control plane that runs elsewhere.

@@ -8,6 +8,7 @@ import { APPLIED_ANNOTATION, keyOf, type Mark } from '../apply/mark.ts';
 import { isMapping } from '../render/json-value.ts';
 import type { KubernetesObject } from '../render/kubernetes-object.ts';
 import { byText } from '../render/kubernetes-object.ts';
+import { PROBE_HEADER } from '../render/route.ts';
 
 /** What the API server or controllers fill in; it differs after every write. */
 const VOLATILE = ['creationTimestamp', 'generation', 'managedFields', 'resourceVersion', 'selfLink', 'uid'];
@@ -37,11 +38,15 @@ export async function diffObjects(
 async function diffObject(api: ApiClient, namespace: string, object: KubernetesObject): Promise<ObjectChange | null> {
   const { kind, metadata } = object;
   const { name } = metadata;
-  const path = objectPath(kind, resourceOf(kind).scope === 'cluster' ? null : namespace, name);
-  const before = await found(api, path);
+  const at = objectPath(kind, resourceOf(kind).scope === 'cluster' ? null : namespace, name);
+  const before = await found(api, at);
   if (before === null) return { change: 'created', kind, name, fields: [] };
-  const after = await preview(api, path, object);
-  const fields = changesBetween(comparable(before), comparable(after)).map((change) =>
+  const after = await preview(api, at, object);
+  // A probe asks for the version of a route, which is only made when it is applied.
+  const changes = changesBetween(comparable(before), comparable(after)).filter(
+    ({ path }) => !path.includes(PROBE_HEADER),
+  );
+  const fields = changes.map((change) =>
     kind === 'Secret' && change.path.startsWith('data') ? { path: change.path, before: HIDDEN, after: HIDDEN } : change,
   );
   return fields.length === 0 ? null : { change: 'changed', kind, name, fields };

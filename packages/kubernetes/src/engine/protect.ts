@@ -18,8 +18,9 @@ const USERS_ANNOTATION = 'slipway.dev/users';
 export async function applyProtection(api: ApiClient): Promise<void> {
   const policy = `${POLICIES}/validatingadmissionpolicies/${PROTECTION_NAME}`;
   const [self, present] = await Promise.all([ownName(api), existing(api, policy)]);
-  const known = String(valueAt(present, 'metadata', 'annotations', USERS_ANNOTATION) ?? '').split('\n');
-  const users = [...new Set([...known.filter((one) => one !== ''), self])];
+  const noted = valueAt(present, 'metadata', 'annotations', USERS_ANNOTATION);
+  const known = typeof noted === 'string' ? noted.split('\n') : [];
+  const users = [...new Set([...known, self])];
   for (const object of protection(users)) {
     const path =
       object.kind === 'ValidatingAdmissionPolicy'

@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, realpathSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { build } from 'rolldown';
 
 /**
- * Makes the folder by which the runner of workers is brought into any image: `node packages/cli/runner-folder.ts FOLDER`. It is
+ * Makes the folder by which the runner of workers is brought into any image: `node packages/kubernetes/runner-folder.ts FOLDER`. It is
  * `/opt/slipway-runner` of Slipway's own image, and an init container copies it from there.
  *
  * | file | is |
@@ -15,7 +16,7 @@ import { build } from 'rolldown';
  */
 export async function makeRunnerFolder(folder: string): Promise<void> {
   await build({
-    input: join(import.meta.dirname, '..', 'queue', 'src', 'remote', 'runner-main.ts'),
+    input: fileURLToPath(import.meta.resolve('@slipway/queue/runner')),
     platform: 'node',
     // Optional parts of packages that the runner does not use.
     external: ['pg-native', 'pg-cloudflare'],
@@ -39,6 +40,6 @@ function librariesOf(program: string): string[] {
 
 if (import.meta.main) {
   const [folder] = process.argv.slice(2);
-  if (folder === undefined) throw new Error('Say where: node packages/cli/runner-folder.ts FOLDER');
+  if (folder === undefined) throw new Error('Say where: node packages/kubernetes/runner-folder.ts FOLDER');
   await makeRunnerFolder(folder);
 }
