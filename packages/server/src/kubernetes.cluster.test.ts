@@ -217,6 +217,7 @@ writeFileSync(process.env.SLIPWAY_OUTPUT + '/result.json', JSON.stringify(proces
 
 const withWorker = (image: string): string => `
 app: bakery
+config: { COLOUR: red }
 workers:
   render:
     run: node work.mjs
