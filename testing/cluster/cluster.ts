@@ -47,6 +47,7 @@ export class TestCluster {
   readonly #options: ClusterOptions;
   readonly #releases = new Releases();
   #folder = '';
+  #registry = '';
   #starting: Promise<void> | undefined;
 
   constructor(options: ClusterOptions) {
@@ -71,6 +72,11 @@ export class TestCluster {
   get tools(): string[] {
     const { programs, helm } = this.#options.parts;
     return typeof helm === 'string' ? [programs, helm] : [programs];
+  }
+
+  /** Address of the registry, on the machine and on every node. */
+  get registry(): string {
+    return this.#registry;
   }
 
   /** Of a user who may do everything. */
@@ -130,6 +136,7 @@ export class TestCluster {
       Promise.all(nodes.map((node) => startContainerd(node, { addresses, logs: this.#logs }, releases))),
     ]);
     const control = { addresses, folder: this.#folder, logs: this.#logs, pki, programs: parts.programs, node: first };
+    this.#registry = registry;
     say('starting the control plane');
     const api = await this.#startControlPlane(control);
     for (const socket of sockets) releases.add('end the containers', () => endContainers(socket));
