@@ -59,13 +59,18 @@ export class TestCluster {
     return this.#folder;
   }
 
-  /** What this cluster has beyond the least. */
-  get features(): Feature[] {
+  /** Variables by which tests find this cluster, and know what it has. */
+  get forTests(): Record<string, string> {
     const { gateway, networkPolicies } = this.#options.parts;
-    return [
-      ...(typeof gateway === 'string' ? ['gateway' as const] : []),
-      ...(typeof networkPolicies === 'string' ? ['network policies' as const] : []),
+    const features: Feature[] = [
+      ...(typeof gateway === 'string' ? (['gateway'] as const) : []),
+      ...(typeof networkPolicies === 'string' ? (['network policies'] as const) : []),
     ];
+    return {
+      SLIPWAY_TEST_KUBECONFIG: this.kubeconfig,
+      SLIPWAY_TEST_CLUSTER_FOLDER: this.#folder,
+      SLIPWAY_TEST_CLUSTER_FEATURES: features.join(),
+    };
   }
 
   /** Folders of programs for people and tests: kubectl and, where it could be built, helm. */
