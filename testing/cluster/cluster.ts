@@ -112,6 +112,7 @@ export class TestCluster {
     await this.#releases.run();
     await this.#starting?.catch(() => undefined);
     await this.#releases.run(); // what a start has made meanwhile
+    if (this.#folder !== '') await rm(this.#folder, { recursive: true, force: true });
   }
 
   async #start(): Promise<void> {
@@ -134,7 +135,7 @@ export class TestCluster {
     const nodes: [Node, ...Node[]] = [first];
     for (let number = 2; number <= count; number += 1) nodes.push(await makeNode(number, around, releases));
 
-    const [registry, pki, archives, sockets] = await Promise.all([
+    const [registry, pki, archives, sockets] = await together([
       startRegistry(nodes, { folder: this.#folder, logs: this.#logs }, releases),
       makePki(path.join(this.#folder, 'pki'), addresses),
       this.#buildImages(),
@@ -146,7 +147,7 @@ export class TestCluster {
     const api = await this.#startControlPlane(control);
     for (const socket of sockets) releases.add('end the containers', () => endContainers(socket));
     const importing = sockets.flatMap((socket) => archives.map((archive) => importImage(socket, archive)));
-    await Promise.all([...importing, this.#startKubelets(nodes, sockets, control)]);
+    await together([...importing, this.#startKubelets(nodes, sockets, control)]);
     const addOns = { ...control, api, kubeconfig: this.kubeconfig };
     await startDns(addOns, releases);
     await startMetrics(addOns, releases);
@@ -174,7 +175,7 @@ export class TestCluster {
   async #buildImages(): Promise<string[]> {
     const folder = path.join(this.#folder, 'images');
     await mkdir(folder);
-    return Promise.all([buildPauseImage(this.#options.parts.pause, folder), buildNodeImage(folder)]);
+    return together([buildPauseImage(this.#options.parts.pause, folder), buildNodeImage(folder)]);
   }
 
   async #startControlPlane(control: ControlPlaneOptions): Promise<Api> {
@@ -203,6 +204,14 @@ export class TestCluster {
   }
 }
 
+/** Like Promise.all, but when it rejects nothing is under way any more that could write to what is about to be removed. */
+async function together<const T extends readonly Promise<unknown>[]>(
+  work: T,
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
+}
+
 function serverOf(addresses: Addresses): string {
   return `https://${addresses.node(1)}:6443`;
 }
@@ -226,6 +235,6 @@ async function waitUntilReady(api: Api, count: number, releases: Releases): Prom
   // Pods can't be created before their namespace has it.
   await waitFor(() => releases.closed || api.get('/api/v1/namespaces/default/serviceaccounts/default'), {
     what: 'the service account of the namespace default',
-    seconds: 60,
+    seconds: 120,
   });
 }

@@ -32,7 +32,7 @@ interface Traces {
 
 async function runningCluster(): Promise<{ holding: TestProcess; traces: Traces }> {
   const holding = hold();
-  const [, kubeconfig = ''] = await holding.waitForOutput(/export KUBECONFIG=(\S+)/, 150);
+  const [, kubeconfig = ''] = await holding.waitForOutput(/export KUBECONFIG=(\S+)/, 240);
   const folder = path.dirname(kubeconfig);
   const record = JSON.parse(await readFile(path.join(folder, 'node1', 'record.json'), 'utf8')) as NodeRecord;
   await runPod(kubeconfig);
