@@ -47,6 +47,7 @@ export class TestCluster {
   readonly #options: ClusterOptions;
   readonly #releases = new Releases();
   #folder = '';
+  #registry = '';
   #starting: Promise<void> | undefined;
 
   constructor(options: ClusterOptions) {
@@ -58,19 +59,29 @@ export class TestCluster {
     return this.#folder;
   }
 
-  /** What this cluster has beyond the least. */
-  get features(): Feature[] {
+  /** Variables by which tests find this cluster, and know what it has. */
+  get forTests(): Record<string, string> {
     const { gateway, networkPolicies } = this.#options.parts;
-    return [
-      ...(typeof gateway === 'string' ? ['gateway' as const] : []),
-      ...(typeof networkPolicies === 'string' ? ['network policies' as const] : []),
+    const features: Feature[] = [
+      ...(typeof gateway === 'string' ? (['gateway'] as const) : []),
+      ...(typeof networkPolicies === 'string' ? (['network policies'] as const) : []),
     ];
+    return {
+      SLIPWAY_TEST_KUBECONFIG: this.kubeconfig,
+      SLIPWAY_TEST_CLUSTER_FOLDER: this.#folder,
+      SLIPWAY_TEST_CLUSTER_FEATURES: features.join(),
+    };
   }
 
   /** Folders of programs for people and tests: kubectl and, where it could be built, helm. */
   get tools(): string[] {
     const { programs, helm } = this.#options.parts;
     return typeof helm === 'string' ? [programs, helm] : [programs];
+  }
+
+  /** Address of the registry, on the machine and on every node. */
+  get registry(): string {
+    return this.#registry;
   }
 
   /** Of a user who may do everything. */
@@ -101,6 +112,7 @@ export class TestCluster {
     await this.#releases.run();
     await this.#starting?.catch(() => undefined);
     await this.#releases.run(); // what a start has made meanwhile
+    if (this.#folder !== '') await rm(this.#folder, { recursive: true, force: true });
   }
 
   async #start(): Promise<void> {
@@ -123,18 +135,19 @@ export class TestCluster {
     const nodes: [Node, ...Node[]] = [first];
     for (let number = 2; number <= count; number += 1) nodes.push(await makeNode(number, around, releases));
 
-    const [registry, pki, archives, sockets] = await Promise.all([
+    const [registry, pki, archives, sockets] = await together([
       startRegistry(nodes, { folder: this.#folder, logs: this.#logs }, releases),
       makePki(path.join(this.#folder, 'pki'), addresses),
       this.#buildImages(),
       Promise.all(nodes.map((node) => startContainerd(node, { addresses, logs: this.#logs }, releases))),
     ]);
     const control = { addresses, folder: this.#folder, logs: this.#logs, pki, programs: parts.programs, node: first };
+    this.#registry = registry;
     say('starting the control plane');
     const api = await this.#startControlPlane(control);
     for (const socket of sockets) releases.add('end the containers', () => endContainers(socket));
     const importing = sockets.flatMap((socket) => archives.map((archive) => importImage(socket, archive)));
-    await Promise.all([...importing, this.#startKubelets(nodes, sockets, control)]);
+    await together([...importing, this.#startKubelets(nodes, sockets, control)]);
     const addOns = { ...control, api, kubeconfig: this.kubeconfig };
     await startDns(addOns, releases);
     await startMetrics(addOns, releases);
@@ -162,7 +175,7 @@ export class TestCluster {
   async #buildImages(): Promise<string[]> {
     const folder = path.join(this.#folder, 'images');
     await mkdir(folder);
-    return Promise.all([buildPauseImage(this.#options.parts.pause, folder), buildNodeImage(folder)]);
+    return together([buildPauseImage(this.#options.parts.pause, folder), buildNodeImage(folder)]);
   }
 
   async #startControlPlane(control: ControlPlaneOptions): Promise<Api> {
@@ -191,6 +204,14 @@ export class TestCluster {
   }
 }
 
+/** Like Promise.all, but when it rejects nothing is under way any more that could write to what is about to be removed. */
+async function together<const T extends readonly Promise<unknown>[]>(
+  work: T,
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
+}
+
 function serverOf(addresses: Addresses): string {
   return `https://${addresses.node(1)}:6443`;
 }
@@ -214,6 +235,6 @@ async function waitUntilReady(api: Api, count: number, releases: Releases): Prom
   // Pods can't be created before their namespace has it.
   await waitFor(() => releases.closed || api.get('/api/v1/namespaces/default/serviceaccounts/default'), {
     what: 'the service account of the namespace default',
-    seconds: 60,
+    seconds: 120,
   });
 }

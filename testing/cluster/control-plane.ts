@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { Addresses } from './addresses.ts';
 import type { Api } from './api.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
-import type { Node } from './node.ts';
+import { etcdOf, type Node } from './node.ts';
 import type { Pki } from './pki.ts';
 import { startProgram, type Program } from './program.ts';
 import type { Releases } from './releases.ts';
@@ -21,9 +21,9 @@ const ETCD = 'http://127.0.0.1:2379';
 
 /** Starts etcd and the API server. Controllers and the scheduler follow once it answers: {@link startControllers}. */
 export async function startApiServer(options: ControlPlaneOptions, releases: Releases): Promise<Program> {
-  const { addresses, folder, pki, node } = options;
+  const { addresses, pki, node } = options;
   run(options, releases, 'etcd', 'etcd', [
-    `--data-dir=${path.join(folder, 'etcd')}`,
+    `--data-dir=${etcdOf(node.folder)}`,
     `--listen-client-urls=${ETCD}`,
     `--advertise-client-urls=${ETCD}`,
     '--listen-peer-urls=http://127.0.0.1:2380',
@@ -109,7 +109,7 @@ function run(
   program: string,
   args: string[],
 ): Program {
-  const started = startProgram({ name, program, args, logs, inside: node.holder });
+  const started = startProgram({ name, program, args, logs, of: node, inside: node });
   releases.add(`stop ${name}`, () => started.stop());
   return started;
 }

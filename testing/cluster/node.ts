@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readlink, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Addresses } from './addresses.ts';
 import { bridgesOfClusters, routeTo } from './bridge.ts';
@@ -39,7 +39,7 @@ export async function makeNode(
     folder: path.join(folder, name),
     cgroup: `${path.basename(folder)}-${name}`, // of this run only, so that what removes it can't meet another's
   };
-  await mkdir(node.folder);
+  await mkdir(etcdOf(node.folder), { recursive: true });
   await makeCgroups(node.cgroup, releases);
   const holder = await holdNamespaces(node, path.join(folder, 'logs'), releases);
   await connect(holder, node, { addresses, nodes });
@@ -57,26 +57,33 @@ export async function makeMountPoints(releases: Releases): Promise<void> {
   }
 }
 
+/** Where etcd keeps everything: in memory, as it waits for the disk at each write, and on a busy machine that takes seconds. */
+export function etcdOf(nodeFolder: string): string {
+  return path.join(nodeFolder, 'etcd');
+}
+
 async function holdNamespaces(node: Omit<Node, 'holder'>, logs: string, releases: Releases): Promise<number> {
   const script = [
     'set -e',
     'mount --make-rshared /', // volumes that the kubelet mounts must be seen by containerd
     ...OWN_FOLDERS.map((folder) => `mount -t tmpfs -o mode=0755 tmpfs ${folder}`),
+    `mount -t tmpfs -o mode=0700 tmpfs ${etcdOf(node.folder)}`,
     'ip link set lo up',
     'echo 1 > /proc/sys/net/ipv4/ip_forward',
     `touch ${path.join(node.folder, 'held')}`,
     'exec sleep infinity',
   ].join('\n');
+  const record: NodeRecord = { cgroup: node.cgroup };
+  await writeFile(path.join(node.folder, 'record.json'), JSON.stringify(record));
   const holder = startProgram({
     name: `${node.name}-holder`,
+    of: node,
     program: 'unshare',
     args: ['-n', '-m', '--propagation', 'private', '--', 'sh', '-c', script],
     logs,
   });
   releases.add(`end ${node.name}`, () => holder.stop('SIGKILL'));
   await holder.until(() => existsSync(path.join(node.folder, 'held')), `the namespaces of ${node.name}`, 20);
-  const record: NodeRecord = { mountNamespace: await readlink(`/proc/${holder.pid}/ns/mnt`), cgroup: node.cgroup };
-  await writeFile(path.join(node.folder, 'record.json'), JSON.stringify(record));
   releases.add(`end what is left of ${node.name}`, () => endMembers(record, { except: holder.pid }));
   return holder.pid;
 }

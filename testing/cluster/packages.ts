@@ -17,6 +17,7 @@ const PACKAGES: Record<string, string> = {
   '/usr/bin/docker-registry': 'docker-registry',
   '/usr/bin/openssl': 'openssl',
   '/sbin/ip': 'iproute2',
+  '/etc/ssl/certs/ca-certificates.crt': 'ca-certificates', // for Go's downloads
 };
 /** Debian asks this before it starts a service that it has just installed. */
 const POLICY = '/usr/sbin/policy-rc.d';

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { waitFor } from '../src/wait-for.ts';
+import { MARK } from './members.ts';
 
 export interface ProgramOptions {
   /** Names its log file. */
@@ -12,10 +13,10 @@ export interface ProgramOptions {
   /** Folder of the log files. */
   logs: string;
   env?: Record<string, string>;
-  /** Enters the namespaces of this process. */
-  inside?: number;
-  /** Which of them. `mounts`: it stays in the machine's network, and belongs to the node all the same, for what removes a killed run's. Default `all`. */
-  namespaces?: 'all' | 'mounts';
+  /** It belongs to this node: it is ended with the node, also by a later run when this one is killed. */
+  of: { cgroup: string };
+  /** Enters the namespaces that this process holds. */
+  inside?: { holder: number };
 }
 
 /** A long-running part of the cluster. */
@@ -33,13 +34,13 @@ const GRACE_SECONDS = 10;
 const LINES_TO_SHOW = 15;
 
 export function startProgram(options: ProgramOptions): Program {
-  const { name, program, args, logs, env, inside, namespaces } = options;
+  const { name, program, args, logs, env, of, inside } = options;
   const log = path.join(logs, `${name}.log`);
   const file = openSync(log, 'a');
   // nsenter becomes the program, so that the child's PID is the program's.
-  const line = inside === undefined ? [program, ...args] : ['nsenter', ...enter(inside, namespaces), program, ...args];
+  const line = inside === undefined ? [program, ...args] : ['nsenter', ...enter(inside.holder), program, ...args];
   const child = spawn(line[0] ?? '', line.slice(1), {
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...env, [MARK]: of.cgroup },
     stdio: ['ignore', file, file],
     detached: true, // Ctrl-C is for the one who started the cluster, who then stops it in order
   });
@@ -77,6 +78,6 @@ export function startProgram(options: ProgramOptions): Program {
 }
 
 /** Arguments of nsenter for what belongs to a node. */
-export function enter(holder: number, namespaces: ProgramOptions['namespaces'] = 'all'): string[] {
-  return ['-t', String(holder), '-m', ...(namespaces === 'all' ? ['-n'] : []), '--'];
+export function enter(holder: number): string[] {
+  return ['-t', String(holder), '-n', '-m', '--'];
 }

@@ -25,14 +25,13 @@ export async function startRegistry(
     config,
     JSON.stringify({ version: '0.1', log: { level: 'warn' }, storage, http: { addr: address, secret: 'of a test' } }),
   );
-  const start = (name: string, { holder }: Node, namespaces: 'all' | 'mounts') => {
-    const program = 'docker-registry';
-    const registry = startProgram({ name, program, args: ['serve', config], logs, inside: holder, namespaces });
-    releases.add(`stop ${name}`, () => registry.stop());
-    return registry;
-  };
-  for (const node of nodes) start(`${node.name}-registry`, node, 'all');
-  const ofMachine = start('registry', first, 'mounts');
+  const common = { program: 'docker-registry', args: ['serve', config], logs };
+  const registries = [
+    startProgram({ ...common, name: 'registry', of: first }),
+    ...nodes.map((node) => startProgram({ ...common, name: `${node.name}-registry`, of: node, inside: node })),
+  ] as const;
+  for (const registry of registries) releases.add(`stop ${registry.name}`, () => registry.stop());
+  const [ofMachine] = registries;
   await ofMachine.until(async () => (await fetch(`http://${address}/v2/`)).ok, 'the registry answers', 30);
   return address;
 }

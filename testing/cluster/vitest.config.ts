@@ -8,8 +8,9 @@ export default defineConfig({
     globalSetup: ['testing/src/global-setup.ts'],
     pool: 'forks',
     // Pods start in seconds, on a busy machine in tens of them; every wait inside a test has a bound and a message of its own.
-    testTimeout: 180_000,
+    testTimeout: 360_000,
     hookTimeout: 180_000,
+    retry: process.env['CI'] === undefined ? 0 : 1, // as for npm test
     maxWorkers: 2,
   },
 });
