@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import path from 'node:path';
@@ -24,6 +25,7 @@ async function onCluster(settings: object = {}): Promise<SlipwayUnderTest> {
     settings: {
       gateway: gateway.gateway,
       sources: gateway.sources,
+      namespace: `slipway-${randomUUID().slice(0, 8)}`,
       controlPlaneUrl: slipway.url,
       reach: gateway.sources,
       ...settings,
@@ -111,6 +113,15 @@ async function ask(host: string): Promise<string> {
   });
 }
 
+async function gone(namespace: string): Promise<void> {
+  const isGone = async (): Promise<boolean> =>
+    await cluster.api.get(`/api/v1/namespaces/${namespace}`).then(
+      () => false,
+      () => true,
+    );
+  await waitFor(isGone, { what: `the namespace ${namespace} to be gone`, seconds: 90 });
+}
+
 test('a push becomes pods that answer through the gateway; a broken one leaves them serving; a preview comes and goes', async ({
   skip,
 }) => {
@@ -182,25 +193,11 @@ test('a push becomes pods that answer through the gateway; a broken one leaves t
   expect(await ask('pr-1.shop.localhost')).toBe('200 shoes red');
   await shop.repository.push(':red-shoes');
   await waitFor(async () => (await ask('pr-1.shop.localhost')).startsWith('404'), { what: 'its end', seconds: 60 });
-  await waitFor(
-    async () =>
-      await cluster.api.get('/api/v1/namespaces/shop--pr-1').then(
-        () => false,
-        () => true,
-      ),
-    { what: 'its namespace to be gone', seconds: 90 },
-  );
+  await gone('shop--pr-1');
 
   // A protected environment is removed by whoever types its name.
   await slipway.api('DELETE', '/apps/shop/environments/staging?confirm=staging');
-  await waitFor(
-    async () =>
-      await cluster.api.get('/api/v1/namespaces/shop--staging').then(
-        () => false,
-        () => true,
-      ),
-    { what: 'the namespace to be gone', seconds: 90 },
-  );
+  await gone('shop--staging');
 }, 600_000);
 
 /** The worker says by its result in which lane it ran, and needs more memory than the normal one has if it is told to. */
@@ -275,4 +272,6 @@ test('workers run in their own image with the runner beside it; what runs out of
     },
     { what: 'the pods to be gone when there is nothing to do', seconds: 150 },
   );
+  await slipway.api('DELETE', '/apps/bakery/environments/staging?confirm=staging');
+  await gone('bakery--staging');
 }, 600_000);

@@ -18,6 +18,7 @@ interface AddOptions {
   activator?: string;
   domain: string;
   port: string;
+  namespace: string;
   url?: string;
   reach?: string[];
   runnerImage?: string;
@@ -44,6 +45,7 @@ export function define(command: Command): void {
     )
     .option('--domain <domain>', 'environments are ENV.APP.DOMAIN', 'localhost')
     .option('--port <port>', 'port of the gateway, for URLs', '80')
+    .option('--namespace <name>', 'of this control plane there; its records are in it', 'slipway')
     .option('--url <url>', 'where workers in the cluster reach the control plane')
     .option('--reach <cidr...>', 'private networks that processes may reach, such as that of a database')
     .option('--runner-image <image>', "Slipway's image, which brings the runner of workers (default: theirs hold it)")
@@ -119,6 +121,7 @@ function settingsOf(options: AddOptions): object {
     activator: activator === undefined ? null : addressOf('--activator', activator),
     domain,
     port: wholeNumber('--port', port, 1, 65_535),
+    namespace: objectName('--namespace', options.namespace),
     controlPlaneUrl: url?.replace(/\/+$/, '') ?? null,
     reach: reach.map((text) => cidr('--reach', text)),
     runnerImage: runnerImage ?? null,

@@ -67,6 +67,8 @@ export const clusterSettingsSchema = z.object({
   domain: z.string().default('localhost'),
   /** Port of the gateway in URLs. */
   port: z.int().min(1).max(65535).default(80),
+  /** Namespace of this control plane there: what it has to remember is in it. Control planes that share a cluster have one each. */
+  namespace: z.string().default('slipway'),
   /** Where processes in the cluster reach the control plane; null: as on this machine. */
   controlPlaneUrl: z.url().nullable().default(null),
   /** Where the control plane answers the gateway for environments that may sleep; null: none of them sleeps. */

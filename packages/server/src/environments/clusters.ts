@@ -143,6 +143,7 @@ function targetOf({
   gateway,
   ingress,
   sources,
+  namespace,
   reach,
   runnerImage,
   pullSecret,
@@ -153,6 +154,7 @@ function targetOf({
     ...(ingress && { entrance: { kind: 'ingress', namespace: ingress.namespace, className: ingress.name } }),
     ...(gateway && { entrance: { kind: 'gateway', ...gateway, ...(sources.length > 0 && { sources }) } }),
     reach,
+    controlPlaneNamespace: namespace,
     // A control plane that runs as a container is an image with the runner in it.
     runnerImage: runnerImage ?? process.env['SLIPWAY_IMAGE'] ?? null,
     pullSecret,
