@@ -236,12 +236,12 @@ test('a task that takes its process down among a thousand others dies alone', { 
 
 test('a worker that holds a bundle is frozen past its lease: its ends are late, and each task is done once', async () => {
   const { pool, full, worker, idle, allClosed, release, attempts } = await setup();
-  const { child, ids } = await full(1);
+  const { child, ids } = await full(3);
   await pool.query(
-    'select pg_sleep(greatest(0, 1.1 - extract(epoch from clock_timestamp() - pg_postmaster_start_time())))',
+    'select pg_sleep(greatest(0, 3.1 - extract(epoch from clock_timestamp() - pg_postmaster_start_time())))',
   );
   child.signal('SIGSTOP');
-  const other = await worker(1);
+  const other = await worker(3);
   await other.waitForOutput(/ready/);
   await waitFor(
     () => ids.slice(0, 4).every((id) => attempts().some(({ task, pid }) => task === id && pid === other.pid)),

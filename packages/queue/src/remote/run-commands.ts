@@ -68,6 +68,7 @@ export function runCommands(queue: CommandSource, options: RunCommandsOptions): 
     async stop(graceSeconds) {
       const working = Math.max(0, graceSeconds - CLOSING_SECONDS);
       await Promise.all([runner.stop(working), queue.stop({ graceSeconds })]);
+      await runner.tidied();
     },
     setSlots(slots) {
       runner.setSlots(slots);
@@ -98,7 +99,7 @@ async function runAttempt(
     if (store !== null) attempt.output(await upload(whole(store), folder.output, attemptPrefix(id, number, lease)));
     return result;
   } finally {
-    await runner.dispose(folder);
+    void runner.dispose(folder); // the slot's next task doesn't wait for it
   }
 }
 

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, lstat, mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, lstat, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { isGone, proveThisProcess, type HostProof } from '../host.ts';
 
 /** Where one attempt finds its input and leaves its output. */
@@ -22,20 +22,63 @@ const ownProof = proveThisProcess();
 /** Bytes; results are small, files go into the output folder. */
 const largestResult = 64 * 1024;
 
-/** Makes a new folder below `base`, which is made when it is missing. Its name says which process made it. */
-export async function makeAttemptFolder(base: string): Promise<AttemptFolder> {
-  await mkdir(base, { recursive: true });
-  const path = await mkdtemp(join(base, `${nameStart}${ownProof === null ? '' : ownerPart(ownProof)}-`));
-  const folder = {
+/** A name that no folder had before. It says which process made it. */
+function newFolderName(): string {
+  return `${nameStart}${ownProof === null ? '' : ownerPart(ownProof)}-${randomUUID()}`;
+}
+
+function attemptFolderAt(path: string): AttemptFolder {
+  return {
     path,
     input: join(path, 'input'),
     output: join(path, 'output'),
     payload: join(path, 'payload.json'),
     progress: join(path, 'progress'),
   };
+}
+
+/** Makes a new folder below `base`, which is made when it is missing. */
+export async function makeAttemptFolder(base: string): Promise<AttemptFolder> {
+  const folder = attemptFolderAt(join(base, newFolderName()));
+  await mkdir(base, { recursive: true });
+  await mkdir(folder.path, { mode: 0o700 });
   await mkdir(folder.input);
   await mkdir(folder.output);
   return folder;
+}
+
+/**
+ * Empties the folder of an attempt that is over, as if it had just been made; links in it are removed, never followed.
+ *
+ * @returns false when the program changed more than what is in it: then it is only good for {@link removeFolder}.
+ */
+export async function emptyAttemptFolder({ path, input, output }: AttemptFolder): Promise<boolean> {
+  try {
+    if (!(await isOpenFolder(path))) return false;
+    const others = (await readdir(path)).map((name) => join(path, name)).filter((at) => at !== input && at !== output);
+    await Promise.all(others.map(removeFolder));
+    return (await Promise.all([emptyFolder(input), emptyFolder(output)])).every(Boolean);
+  } catch {
+    return false; // gone, replaced by a file, or closed
+  }
+}
+
+async function isOpenFolder(path: string): Promise<boolean> {
+  const stat = await lstat(path);
+  return stat.isDirectory() && (stat.mode & constants.S_IRWXU) === constants.S_IRWXU;
+}
+
+async function emptyFolder(path: string): Promise<boolean> {
+  if (!(await isOpenFolder(path))) return false;
+  await Promise.all((await readdir(path)).map(async (name) => await removeFolder(join(path, name))));
+  return true;
+}
+
+/** Moves a folder to a new name, with what is in it. */
+export async function renameAttemptFolder({ path }: AttemptFolder): Promise<AttemptFolder> {
+  const renamed = attemptFolderAt(join(dirname(path), newFolderName()));
+  await rename(path, renamed.path);
+  return renamed;
 }
 
 export async function fillAttemptFolder(folder: AttemptFolder, payload: unknown): Promise<void> {
@@ -110,12 +153,8 @@ async function checkPlain(file: Awaited<ReturnType<typeof open>>): Promise<{ siz
   return stat;
 }
 
-/** Removes an attempt's folder. Links in it are removed, never followed; folders the program closed for us are opened first. */
-export async function disposeAttemptFolder(folder: AttemptFolder): Promise<void> {
-  await removeFolder(folder.path);
-}
-
-async function removeFolder(path: string): Promise<void> {
+/** Removes whatever is there. Links in it are removed, never followed; folders the program closed for us are opened first. */
+export async function removeFolder(path: string): Promise<void> {
   try {
     await rm(path, { recursive: true, force: true });
   } catch {

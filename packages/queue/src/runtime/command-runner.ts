@@ -2,14 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { TreeWatch, type Pace } from '../processes/index.ts';
 import type { AttemptEnd } from './attempt-end.ts';
-import {
-  disposeAttemptFolder,
-  fillAttemptFolder,
-  makeAttemptFolder,
-  removeAbandonedFolders,
-  readResult,
-  type AttemptFolder,
-} from './attempt-folder.ts';
+import { fillAttemptFolder, removeAbandonedFolders, readResult, type AttemptFolder } from './attempt-folder.ts';
+import { AttemptFolders } from './attempt-folders.ts';
 import { findAttemptCgroups, removeEmptyCgroups, type AttemptCgroups } from './cgroup.ts';
 import { Guardian } from './guardian.ts';
 import { KeptPool } from './kept-pool.ts';
@@ -74,6 +68,7 @@ export interface AttemptReport {
  */
 export class CommandRunner {
   readonly #options: CommandRunnerOptions;
+  readonly #folders: AttemptFolders;
   readonly #name = randomUUID();
   readonly #graceOver = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
@@ -84,6 +79,7 @@ export class CommandRunner {
 
   constructor(options: CommandRunnerOptions) {
     this.#options = options;
+    this.#folders = new AttemptFolders(options.folder);
   }
 
   start(): void {
@@ -109,12 +105,17 @@ export class CommandRunner {
 
   /** An empty folder for an attempt; put its input files into `input`. The caller gives it back with `dispose`, however the attempt ended. */
   async prepare(): Promise<AttemptFolder> {
-    return await makeAttemptFolder(this.#options.folder);
+    return await this.#folders.take();
   }
 
-  /** Removes an attempt's folder with everything in it; links are removed, and not followed. */
+  /** Takes back an attempt's folder and removes everything in it; links are removed, and not followed. Never rejects, and need not be waited for. */
   async dispose(folder: AttemptFolder): Promise<void> {
-    await disposeAttemptFolder(folder);
+    await this.#folders.giveBack(folder);
+  }
+
+  /** Resolves when nothing is left of the folders that were given back; after `stop`. */
+  async tidied(): Promise<void> {
+    await this.#folders.close();
   }
 
   /** How many programs are kept warm from now on; what works on a task ends after it. */
@@ -169,6 +170,7 @@ export class CommandRunner {
     on.watch.stop();
     await on.guardian.stop();
     on.cgroups?.remove();
+    await this.tidied();
   }
 
   async #attempt(task: AttemptTask, control: AttemptControl, on: Supervision): Promise<AttemptReport> {

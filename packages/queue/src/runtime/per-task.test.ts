@@ -25,7 +25,36 @@ test('a command gets its task in a folder and by variables, and leaves its outpu
   expect(under.lines).toEqual(['7 3 fallback']);
   expect(await readFile(path.join(folder.output, 'copy.txt'), 'utf8')).toBe('red\n{"title":"Ahoj"}');
   await under.runner.dispose(folder);
+  const next = await under.runner.prepare();
+  expect(next.path).not.toBe(folder.path);
+  expect(existsSync(folder.path)).toBe(false);
+  expect(await readdir(next.path, { recursive: true })).toEqual(['input', 'output']);
+  await under.runner.dispose(next);
+  await under.runner.stop(0);
   expect(await readdir(path.dirname(folder.path))).toEqual([]);
+});
+
+test.for([
+  'rm -r "$SLIPWAY_OUTPUT"',
+  'rm -r "$SLIPWAY_OUTPUT"; ln -s / "$SLIPWAY_OUTPUT"',
+  'chmod 0 "$SLIPWAY_INPUT"',
+  'cd "$SLIPWAY_OUTPUT/.."; rm -r "$PWD"',
+  'chmod 500 "$SLIPWAY_OUTPUT/.."',
+])('an attempt finds a new folder, although the one before did "%s"', async (command) => {
+  const under = await runnerUnderTest(command);
+  const { folder } = await under.run();
+  await under.runner.dispose(folder);
+  const next = await under.runner.prepare();
+  await writeFile(path.join(next.input, 'a'), '');
+  await writeFile(path.join(next.output, 'b'), '');
+  await writeFile(next.payload, '');
+  expect((await readdir(next.path, { recursive: true })).toSorted()).toEqual([
+    'input',
+    'input/a',
+    'output',
+    'output/b',
+    'payload.json',
+  ]);
 });
 
 test.for([
