@@ -116,8 +116,8 @@ export class ApiClient {
   }
 
   /** What a WebSocket to the API server is opened with. */
-  async upgradeHeaders(): Promise<{ headers: Record<string, string>; dispatcher: Agent }> {
-    return { headers: await this.#headers({}), dispatcher: this.#streams };
+  async upgradeOptions() {
+    return { headers: await this.#headers({ accept: '*/*' }), ...connectOptions(this.access) };
   }
 
   async close(): Promise<void> {
