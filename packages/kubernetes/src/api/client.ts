@@ -130,9 +130,13 @@ export class ApiClient {
     if (performance.now() - this.#heardAt < HEARTBEAT_MILLISECONDS) return;
     const agent = this.#agent;
     try {
-      await this.#send(agent, 'GET', '/version', { signal: AbortSignal.timeout(HEARTBEAT_ANSWER_MILLISECONDS) }, 0).then(
-        async ({ body }) => await body.dump(),
-      );
+      await this.#send(
+        agent,
+        'GET',
+        '/version',
+        { signal: AbortSignal.timeout(HEARTBEAT_ANSWER_MILLISECONDS) },
+        0,
+      ).then(async ({ body }) => await body.dump());
       this.heard();
     } catch (error) {
       if (agent !== this.#agent) return;
@@ -153,9 +157,9 @@ export class ApiClient {
       } catch (error) {
         if (attempt === TRIES || !(error instanceof ApiError) || !mayTryAgain(method, error)) throw error;
         if (error.status === 401) continue;
-        await delay(error.retryAfterSeconds === null ? 100 * 2 ** attempt * (0.5 + Math.random()) : 0, undefined, {
-          ...(call.signal === undefined ? {} : { signal: call.signal }),
-        });
+        // Where the server said how long, the pace waits.
+        const pause = error.retryAfterSeconds === null ? 100 * 2 ** attempt * (0.5 + Math.random()) : 0;
+        await delay(pause, undefined, call.signal === undefined ? {} : { signal: call.signal });
       }
     }
   }
@@ -244,7 +248,6 @@ function shortPath(path: string): string {
 function sharedAgent(access: ClusterAccess): Agent {
   return new Agent({
     allowH2: true,
-    connections: 1,
     connect: { ...connectOptions(access), timeout: ANSWER_MILLISECONDS },
     h2Options: { maxConcurrentStreams: 250 },
   });

@@ -51,6 +51,8 @@ export async function optionsFor(cluster: GivenCluster): Promise<KubernetesEngin
     target: {
       ...DEFAULT_TARGET,
       entrance: { kind: 'gateway', ...GATEWAY, sources: [`${node.replace(/\d+$/, '0')}/24`] },
+      // The cluster's DNS runs on a node, in no pod.
+      reach: [`${node.replace(/\d+$/, '0')}/24`],
       // Traefik takes changes within 2 s.
       drainSeconds: 4,
       activator: { address: machine, port },

@@ -293,14 +293,14 @@ export class Environment {
   }
 
   #followRoute(decision: Decision, version: RouteVersion): void {
-    const able = decision.traffic.every(({ release }) => this.#able(release));
+    const able = decision.traffic.length > 0 && decision.traffic.every(({ release }) => this.#able(release));
     if (this.record.activity === 'asleep' || !able) this.#route.lose();
     else this.#route.want(version);
   }
 
   #routeChanged(problem: unknown): void {
     if (problem !== null) void this.#failed(problem);
-    else if (this.#route.traffic.length > 0) this.#wakefulness.serves();
+    else this.#wakefulness.serves();
     this.touch();
   }
 
@@ -378,7 +378,7 @@ export class Environment {
   #sleepsAt(): number | null {
     const { plan, activity } = this.record;
     if (!this.#maySleepAtAll() || plan.sleepSeconds === null || activity === 'asleep') return null;
-    if (plan.tasks === 'waiting' || this.#route.state !== 'reached' || this.#route.traffic.length === 0) return null;
+    if (plan.tasks === 'waiting' || this.#route.state !== 'reached') return null;
     return this.#wakefulness.idleAt(plan.sleepSeconds);
   }
 
@@ -400,8 +400,11 @@ export class Environment {
     this.#pause = Math.min(this.#pause * 2, RETRY_MILLISECONDS.most);
     if (!(error instanceof SlipwayError && error.kind === 'conflict')) return;
     // Another process wrote the record: what it says holds.
-    const stored = await this.#around.records.get(this.name).catch(() => null);
-    if (stored !== null) this.#stored = stored;
+    try {
+      this.#stored = (await this.#around.records.get(this.name)) ?? this.#stored;
+    } catch (second) {
+      this.#notices.problem(messageOf(second));
+    }
   }
 
   async #put(record: EnvironmentRecord): Promise<void> {
