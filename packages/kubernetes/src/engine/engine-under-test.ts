@@ -6,6 +6,7 @@ import type { Engine } from '@slipway/engine';
 import type { Answer, ConformanceSetup } from '@slipway/engine/conformance';
 import { freePort } from '@slipway/testing';
 import { givenCluster, nodeFiles, type GivenCluster } from '@slipway/testing/cluster';
+import type { CallCount } from '../api/client.ts';
 import { readKubeconfig } from '../api/kubeconfig.ts';
 import { DEFAULT_TARGET, type Target } from '../render/target.ts';
 import { KubernetesEngine, type KubernetesEngineOptions } from './kubernetes-engine.ts';
@@ -14,8 +15,13 @@ const GATEWAY = { namespace: 'gateway', name: 'gateway' };
 /** In a pod each process is number 1; the suite tells instances apart by theirs. */
 const PROCESS_NUMBER = `Object.defineProperty(process, 'pid', { value: 2 + Math.floor(Math.random() * 2 ** 31) });`;
 
+/** For tests that look deeper than the contract. */
+export interface EngineUnderTest {
+  calls: () => { count: () => CallCount; quietMilliseconds: () => number };
+}
+
 /** What the conformance suite needs of a real cluster: an engine of its own, images from files, and requests through its gateway. */
-export async function engineUnderTest(): Promise<ConformanceSetup> {
+export async function engineUnderTest(): Promise<ConformanceSetup & EngineUnderTest> {
   const cluster = await givenCluster();
   const options = await optionsFor(cluster);
   const folder = await mkdtemp(path.join(tmpdir(), 'slipway-artifacts-'));
@@ -23,6 +29,7 @@ export async function engineUnderTest(): Promise<ConformanceSetup> {
   const engine = new RestartableEngine(() => new KubernetesEngine(options));
   return {
     engine: engine.facade,
+    calls: () => engine.calls(),
     artifact: async (files) => await images.make(files),
     request: async (host, to, init = {}) => await send(options.entrance ?? { host: '', port: 80 }, host, to, init),
     restart: async () => await engine.restart(),
@@ -157,6 +164,7 @@ class RestartableEngine {
   readonly #make: () => KubernetesEngine;
   #now: KubernetesEngine;
   #restarting: Promise<void> = Promise.resolve();
+  #last = { text: '', at: 0 };
   readonly facade: Engine;
 
   constructor(make: () => KubernetesEngine) {
@@ -173,6 +181,18 @@ class RestartableEngine {
       this.#now = next;
     })();
     await this.#restarting;
+  }
+
+  /** How many calls it made, and for how long it made none. */
+  calls(): ReturnType<EngineUnderTest['calls']> {
+    return {
+      count: () => ({ ...this.#now.calls }),
+      quietMilliseconds: () => {
+        const text = JSON.stringify(this.#now.calls);
+        if (text !== this.#last.text) this.#last = { text, at: performance.now() };
+        return performance.now() - this.#last.at;
+      },
+    };
   }
 
   #facade(): Engine {
