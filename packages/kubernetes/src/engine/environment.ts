@@ -56,8 +56,8 @@ export class Environment {
   readonly #since = new Map<string, { state: InstanceState; at: number }>();
   /** `RELEASE/SERVICE` that were started by this process, or were found running. */
   readonly #started = new Set<string>();
-  readonly #removed = Promise.withResolvers<void>();
   readonly #listeners = new Set<() => void>();
+  #removed = Promise.withResolvers<void>();
   #stored: StoredRecord;
   #life: 'goes-on' | 'over' = 'goes-on';
   #tail: Promise<unknown> = Promise.resolve();
@@ -122,6 +122,7 @@ export class Environment {
       const next = nextRecord(plan, record, keys);
       if (next !== null) {
         await this.#put(next);
+        if (record.fate === 'removing') this.#removalOvertaken(plan);
         if (record.activity === 'asleep' && next.activity === 'awake') this.#wakefulness.woken('plan');
       }
       this.#decision = decide(this.record, this.#seen());
@@ -130,13 +131,21 @@ export class Environment {
     });
   }
 
-  /** Resolves when nothing of it is left. */
+  /** Resolves when nothing of it is left. @throws {SlipwayError} `conflict` when a plan comes meanwhile. */
   async remove(): Promise<void> {
-    await this.#exclusively(async () => {
+    const removed = await this.#exclusively(async () => {
       if (this.record.fate === 'held') await this.#put({ ...this.record, fate: 'removing' });
       this.touch();
+      return { promise: this.#removed.promise };
     });
-    await this.#removed.promise;
+    await removed.promise;
+  }
+
+  #removalOvertaken(plan: Plan): void {
+    const { reject } = this.#removed;
+    this.#removed = Promise.withResolvers();
+    this.#removed.promise.catch(() => undefined);
+    reject(new SlipwayError('conflict', `${this.name} got the plan ${plan.generation} while it was removed`));
   }
 
   /** A request of the environment began; wakes it if it sleeps. */
