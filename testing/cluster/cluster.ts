@@ -18,11 +18,21 @@ import { startNetworkPolicies } from './network-policies.ts';
 import { makeMountPoints, makeNode, type Node } from './node.ts';
 import type { Parts } from './parts.ts';
 import { makePki } from './pki.ts';
+import { startRegistry } from './registry.ts';
 import { Releases } from './releases.ts';
 import { keepSysctls } from './sysctls.ts';
 
 /** `gateway`: the Gateway API at port 80 of the first node, class `traefik`. `network policies`: enforced. */
 export type Feature = 'gateway' | 'network policies';
+
+/** In the cluster's folder: how images are given to it. */
+export const NODES_FILE = 'nodes.json';
+export interface NodesFile {
+  /** Of each node's containerd. */
+  sockets: string[];
+  /** Address of the registry. */
+  registry: string;
+}
 
 export interface ClusterOptions {
   parts: Parts;
@@ -37,6 +47,7 @@ export class TestCluster {
   readonly #options: ClusterOptions;
   readonly #releases = new Releases();
   #folder = '';
+  #registry = '';
   #starting: Promise<void> | undefined;
 
   constructor(options: ClusterOptions) {
@@ -48,19 +59,29 @@ export class TestCluster {
     return this.#folder;
   }
 
-  /** What this cluster has beyond the least. */
-  get features(): Feature[] {
+  /** Variables by which tests find this cluster, and know what it has. */
+  get forTests(): Record<string, string> {
     const { gateway, networkPolicies } = this.#options.parts;
-    return [
-      ...(typeof gateway === 'string' ? ['gateway' as const] : []),
-      ...(typeof networkPolicies === 'string' ? ['network policies' as const] : []),
+    const features: Feature[] = [
+      ...(typeof gateway === 'string' ? (['gateway'] as const) : []),
+      ...(typeof networkPolicies === 'string' ? (['network policies'] as const) : []),
     ];
+    return {
+      SLIPWAY_TEST_KUBECONFIG: this.kubeconfig,
+      SLIPWAY_TEST_CLUSTER_FOLDER: this.#folder,
+      SLIPWAY_TEST_CLUSTER_FEATURES: features.join(),
+    };
   }
 
   /** Folders of programs for people and tests: kubectl and, where it could be built, helm. */
   get tools(): string[] {
     const { programs, helm } = this.#options.parts;
     return typeof helm === 'string' ? [programs, helm] : [programs];
+  }
+
+  /** Address of the registry, on the machine and on every node. */
+  get registry(): string {
+    return this.#registry;
   }
 
   /** Of a user who may do everything. */
@@ -108,18 +129,19 @@ export class TestCluster {
       releases,
     );
     say(`making ${count === 1 ? 'one node' : `${count} nodes`} on ${addresses.bridge}`);
-    const nodes: Node[] = [];
-    for (let number = 1; number <= count; number += 1)
-      nodes.push(await makeNode(number, { addresses, folder: this.#folder, nodes: count }, releases));
+    const around = { addresses, folder: this.#folder, nodes: count };
+    const first = await makeNode(1, around, releases);
+    const nodes: [Node, ...Node[]] = [first];
+    for (let number = 2; number <= count; number += 1) nodes.push(await makeNode(number, around, releases));
 
-    const [pki, archives, sockets] = await Promise.all([
+    const [registry, pki, archives, sockets] = await Promise.all([
+      startRegistry(nodes, { folder: this.#folder, logs: this.#logs }, releases),
       makePki(path.join(this.#folder, 'pki'), addresses),
       this.#buildImages(),
       Promise.all(nodes.map((node) => startContainerd(node, { addresses, logs: this.#logs }, releases))),
     ]);
-    const first = nodes[0];
-    if (first === undefined) throw new Error('a cluster has at least one node');
     const control = { addresses, folder: this.#folder, logs: this.#logs, pki, programs: parts.programs, node: first };
+    this.#registry = registry;
     say('starting the control plane');
     const api = await this.#startControlPlane(control);
     for (const socket of sockets) releases.add('end the containers', () => endContainers(socket));
@@ -134,7 +156,7 @@ export class TestCluster {
     // It looks for its node's object once, when it starts.
     if (typeof parts.networkPolicies === 'string')
       for (const node of nodes) startNetworkPolicies(parts.networkPolicies, node, addOns, releases);
-    await writeFile(path.join(this.#folder, 'nodes.json'), JSON.stringify({ sockets }));
+    await writeFile(path.join(this.#folder, NODES_FILE), JSON.stringify({ sockets, registry }));
   }
 
   get #logs(): string {

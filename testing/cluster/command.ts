@@ -8,6 +8,8 @@ export interface CommandOptions {
   seconds?: number;
   /** `shown` on this terminal as it comes, for what takes minutes. Default: only what it wrote to stdout is returned. */
   output?: 'returned' | 'shown';
+  /** Ends it. */
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -17,18 +19,20 @@ export interface CommandOptions {
  * @throws {Error} with what it wrote to stderr when it ends with another code than 0.
  */
 export async function command(program: string, args: string[], options: CommandOptions = {}): Promise<string> {
-  const { cwd, env, seconds = 60, output = 'returned' } = options;
+  const { cwd, env, seconds = 60, output = 'returned', signal } = options;
   const child = spawn(program, args, {
     ...(cwd === undefined ? {} : { cwd }),
     env: { ...process.env, ...env },
     stdio: ['ignore', output === 'shown' ? 'inherit' : 'pipe', output === 'shown' ? 'inherit' : 'pipe'],
     timeout: seconds * 1_000,
     killSignal: 'SIGKILL',
+    ...(signal === undefined ? {} : { signal }),
   });
   let [written, complaints] = ['', ''];
   child.stdout?.setEncoding('utf8').on('data', (text: string) => (written += text));
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (complaints += text));
   await once(child, 'close').catch((error: unknown) => {
+    if (signal?.aborted === true) throw new Error(`${program} was interrupted`, { cause: error });
     throw new Error(`${program} can't be started: ${String(error)}`, { cause: error });
   });
   if (child.exitCode === 0) return written;

@@ -26,7 +26,8 @@ export async function startContainerd(
     program: 'containerd',
     args: ['--config', config],
     logs,
-    inside: node.holder,
+    of: node,
+    inside: node,
   });
   releases.add(`stop containerd of ${node.name}`, () => containerd.stop());
   await containerd.until(() => ctr(socket, 'version'), `containerd of ${node.name} answers`, 30);

@@ -109,7 +109,7 @@ function run(
   program: string,
   args: string[],
 ): Program {
-  const started = startProgram({ name, program, args, logs, inside: node.holder });
+  const started = startProgram({ name, program, args, logs, of: node, inside: node });
   releases.add(`stop ${name}`, () => started.stop());
   return started;
 }

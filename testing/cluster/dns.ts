@@ -13,7 +13,8 @@ export async function startDns(options: AddOnOptions, releases: Releases): Promi
     program: process.execPath,
     args: [path.join(import.meta.dirname, 'dns-server.ts'), kubeconfig, node.address, String(PORT)],
     logs,
-    inside: node.holder,
+    of: node,
+    inside: node,
   });
   releases.add('stop the cluster DNS', () => server.stop());
   await createService(options, {

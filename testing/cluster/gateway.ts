@@ -44,7 +44,8 @@ export async function startGateway(parts: string, options: AddOnOptions, release
     ],
     env: { KUBECONFIG: kubeconfig },
     logs,
-    inside: node.holder,
+    of: node,
+    inside: node,
   });
   releases.add('stop Traefik', () => traefik.stop());
 }

@@ -22,6 +22,13 @@ export interface GoProgram {
   build(go: Go, target: string): Promise<void>;
 }
 
+export interface Preparation {
+  /** Hears what is done, for the one who waits. */
+  progress: (step: string) => void;
+  /** Ends downloads and builds. */
+  signal?: AbortSignal;
+}
+
 export interface Go {
   /** Fetches modules, and gives what `go mod download -json` says of the last one: its folder. */
   download(folder: string, ...modules: string[]): Promise<string>;
@@ -35,11 +42,11 @@ const BUILD_SECONDS = 3_600;
  * @returns The folder with what was built.
  * @throws {CannotRun} when there is no Go, or when modules can't be fetched.
  */
-export async function builtProgram(program: GoProgram, progress: (step: string) => void): Promise<string> {
+export async function builtProgram(program: GoProgram, { progress, signal }: Preparation): Promise<string> {
   const cache = path.join(process.env['XDG_CACHE_HOME'] ?? path.join(os.homedir(), '.cache'), 'slipway');
   const folder = path.join(cache, `${program.name}-${program.version}-${await hashOf(program)}`);
   if (existsSync(folder)) return folder;
-  const go = goAt(await findGo());
+  const go = goAt(await findGo(), signal);
   progress(`building ${program.name} ${program.version}, once: ${program.takes} on 2 cores when nothing is cached`);
   await mkdir(cache, { recursive: true });
   // Put in place in one step: two runs at once do no harm, and one that is killed leaves nothing half.
@@ -70,12 +77,13 @@ export async function requiredVersion(folder: string, module: string): Promise<s
   return version[1];
 }
 
-function goAt(go: string): Go {
+function goAt(go: string, signal: AbortSignal | undefined): Go {
   const env = { CGO_ENABLED: '0', GOFLAGS: '', GOWORK: 'off' };
   return {
     async download(folder, ...modules) {
-      const options = { cwd: folder, env, seconds: DOWNLOAD_SECONDS };
+      const options = { cwd: folder, env, signal, seconds: DOWNLOAD_SECONDS };
       const output = await command(go, ['mod', 'download', '-json', ...modules], options).catch((error: unknown) => {
+        if (signal?.aborted === true) throw error;
         throw new CannotRun(`Go modules could not be fetched: ${String(error)}`);
       });
       return [...output.matchAll(/"Dir": "([^"]+)"/g)].at(-1)?.[1] ?? '';
@@ -83,7 +91,7 @@ function goAt(go: string): Go {
     async build(folder, { output, what, variables = {} }) {
       const set = Object.entries(variables).map(([name, value]) => ` -X ${name}=${value}`);
       const flags = ['-trimpath', '-buildvcs=false', '-ldflags', `-s -w${set.join('')}`];
-      const options = { cwd: folder, env, seconds: BUILD_SECONDS, output: 'shown' } as const;
+      const options = { cwd: folder, env, signal, seconds: BUILD_SECONDS, output: 'shown' } as const;
       await command(go, ['build', ...flags, '-o', output, what], options);
     },
   };

@@ -15,7 +15,10 @@ await asProgram('a Kubernetes cluster', async () => {
   }
   return withTestCluster({ nodes, extent: values.plain === true ? 'plain' : 'full' }, async (cluster, interrupted) => {
     const programs = cluster.tools.join(':');
-    console.log(`export KUBECONFIG=${cluster.kubeconfig} PATH=${programs}:$PATH   # then: kubectl get nodes`);
+    const variables = Object.entries(cluster.forTests).map(([name, value]) => `${name}='${value}'`);
+    console.log(`export KUBECONFIG=${cluster.kubeconfig} PATH=${programs}:$PATH   # then: kubectl get nodes
+export ${variables.join(' ')}   # then: npm run test:cluster -- drain
+# images that are pushed to ${cluster.registry} can be pulled by its nodes`);
     // A signal alone does not keep a process alive.
     const alive = setInterval(() => undefined, 60_000);
     if (!interrupted.aborted) await once(interrupted, 'abort');

@@ -3,7 +3,7 @@ import { command } from './command.ts';
 import { ctr, PAUSE_IMAGE } from './containerd.ts';
 import { buildImage, withLibraries, type ImageOptions } from './image.ts';
 
-/** Node.js and a shell (busybox): enough for the services and jobs of tests. There is no registry; pods must not pull it. */
+/** Node.js and a shell (busybox): enough for the services and jobs of tests. Every node has it; pods must not pull it. */
 export const NODE_IMAGE = 'slipway.test/node:26';
 
 /** @returns The archive. */
@@ -12,17 +12,22 @@ export function buildPauseImage(pause: string, folder: string): Promise<string> 
 }
 
 export async function buildNodeImage(folder: string): Promise<string> {
-  return buildImage({ name: NODE_IMAGE, files: await nodeFiles(), entrypoint: [] }, folder);
+  return buildImage(await nodeImage(NODE_IMAGE), folder);
 }
 
-/** What is in it, for images with something more. */
-export async function nodeFiles(): Promise<ImageOptions['files']> {
+/** An image with Node.js, a shell and files of its own. */
+export async function nodeImage(name: string, files: ImageOptions['files'] = {}): Promise<ImageOptions> {
   const busybox = (await command('sh', ['-c', 'command -v busybox'])).trim();
   return {
-    ...(await withLibraries(process.execPath)),
-    '/usr/local/bin/node': process.execPath,
-    '/bin/busybox': busybox,
-    ...Object.fromEntries(APPLETS.map((applet) => [`/bin/${applet}`, { link: 'busybox' }])),
+    name,
+    files: {
+      ...(await withLibraries(process.execPath)),
+      '/usr/local/bin/node': process.execPath,
+      '/bin/busybox': busybox,
+      ...Object.fromEntries(APPLETS.map((applet) => [`/bin/${applet}`, { link: 'busybox' }])),
+      ...files,
+    },
+    entrypoint: [],
   };
 }
 

@@ -40,7 +40,8 @@ export async function startKubelet(node: Node, around: KubeletSurroundings, rele
       `--cert-dir=${file('kubelet-pki')}`,
     ],
     logs: around.logs,
-    inside: node.holder,
+    of: node,
+    inside: node,
   });
   releases.add(`stop the kubelet of ${node.name}`, () => kubelet.stop());
 }
@@ -106,7 +107,8 @@ export async function startProxy(
     program: path.join(around.programs, 'kube-proxy'),
     args: [`--config=${config}`],
     logs: around.logs,
-    inside: node.holder,
+    of: node,
+    inside: node,
   });
   releases.add(`stop kube-proxy of ${node.name}`, () => proxy.stop());
 }

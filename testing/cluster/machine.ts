@@ -17,6 +17,7 @@ export async function checkMachine(): Promise<void> {
   await probe(
     [
       'mount -t tmpfs tmpfs /mnt',
+      'command -v ip >/dev/null || exit 0', // it is installed later
       'ip link add name probe type bridge',
       'ip link add name probe-a type veth peer name probe-b',
     ],
@@ -28,6 +29,12 @@ export async function checkMachine(): Promise<void> {
       [`mkdir ${folder}/slipway-probe-$$`, `rmdir ${folder}/slipway-probe-$$`],
       `no control group can be made in ${folder}`,
     );
+  if (hierarchies.every(({ version }) => version === 2))
+    for (const { folder } of hierarchies)
+      await probe(
+        [`echo '+cpu +memory +pids' > ${folder}/cgroup.subtree_control`],
+        `control groups in ${folder} can't limit CPU and memory (in a container: its processes are in that group themselves)`,
+      );
 }
 
 async function probe(script: string[], meaning: string): Promise<void> {

@@ -1,18 +1,24 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { waitFor } from '../src/wait-for.ts';
 import { processesIn } from './cgroups.ts';
 
 /** What identifies the processes of a node, also to a later run when this one was killed. */
 export interface NodeRecord {
-  mountNamespace: string;
+  /** Never used twice, unlike the numbers of processes and namespaces. */
   cgroup: string;
 }
 
-/** Processes that belong to a node: those in its mount namespace, and its containers, which have their own but are in its control groups. */
-export async function membersOf({ mountNamespace, cgroup }: NodeRecord): Promise<number[]> {
+/** The variable that the programs of a node have, and pass on to what they start, with the name of its control group. */
+export const MARK = 'SLIPWAY_TEST_NODE';
+
+/** Processes that belong to a node: those with its mark, and its containers, which have variables of their own but are in its control groups. */
+export async function membersOf({ cgroup }: NodeRecord): Promise<number[]> {
   const members = new Set(await processesIn(cgroup));
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name)))
-    if ((await readlink(`/proc/${pid}/ns/mnt`).catch(() => null)) === mountNamespace) members.add(Number(pid));
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const variables = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')));
+  const mark = `${MARK}=${cgroup}`;
+  for (const [index, pid] of pids.entries())
+    if (variables[index]?.split('\0').includes(mark) === true) members.add(Number(pid));
   return [...members];
 }
 

@@ -21,7 +21,8 @@ export async function startMetrics(options: AddOnOptions, releases: Releases): P
     program: process.execPath,
     args: [program, kubeconfig, certificate, key, node.address, String(PORT)],
     logs,
-    inside: node.holder,
+    of: node,
+    inside: node,
   });
   releases.add('stop the metrics server', () => server.stop());
   await createService(options, { name: 'metrics-server', protocol: 'TCP', port: 443, programPort: PORT });

@@ -24,7 +24,8 @@ export function startNetworkPolicies(
       '--health-port=0',
     ],
     logs,
-    inside: node.holder,
+    of: node,
+    inside: node,
   });
   releases.add(`stop kube-router of ${node.name}`, () => router.stop());
 }

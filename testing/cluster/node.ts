@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readlink, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Addresses } from './addresses.ts';
 import { bridgesOfClusters, routeTo } from './bridge.ts';
@@ -67,16 +67,17 @@ async function holdNamespaces(node: Omit<Node, 'holder'>, logs: string, releases
     `touch ${path.join(node.folder, 'held')}`,
     'exec sleep infinity',
   ].join('\n');
+  const record: NodeRecord = { cgroup: node.cgroup };
+  await writeFile(path.join(node.folder, 'record.json'), JSON.stringify(record));
   const holder = startProgram({
     name: `${node.name}-holder`,
+    of: node,
     program: 'unshare',
     args: ['-n', '-m', '--propagation', 'private', '--', 'sh', '-c', script],
     logs,
   });
   releases.add(`end ${node.name}`, () => holder.stop('SIGKILL'));
   await holder.until(() => existsSync(path.join(node.folder, 'held')), `the namespaces of ${node.name}`, 20);
-  const record: NodeRecord = { mountNamespace: await readlink(`/proc/${holder.pid}/ns/mnt`), cgroup: node.cgroup };
-  await writeFile(path.join(node.folder, 'record.json'), JSON.stringify(record));
   releases.add(`end what is left of ${node.name}`, () => endMembers(record, { except: holder.pid }));
   return holder.pid;
 }

@@ -14,8 +14,10 @@ const PACKAGES: Record<string, string> = {
   '/usr/sbin/iptables': 'iptables',
   '/usr/sbin/ipset': 'ipset',
   '/bin/busybox': 'busybox-static',
+  '/usr/bin/docker-registry': 'docker-registry',
   '/usr/bin/openssl': 'openssl',
   '/sbin/ip': 'iproute2',
+  '/etc/ssl/certs/ca-certificates.crt': 'ca-certificates', // for Go's downloads
 };
 /** Debian asks this before it starts a service that it has just installed. */
 const POLICY = '/usr/sbin/policy-rc.d';

@@ -2,7 +2,7 @@ import { cp, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { CannotRun } from './cannot-run.ts';
 import { command } from './command.ts';
-import { builtProgram, requiredVersion, type GoProgram } from './go-program.ts';
+import { builtProgram, requiredVersion, type GoProgram, type Preparation } from './go-program.ts';
 import { installPackages } from './packages.ts';
 
 /** Programs that a cluster is made of. */
@@ -30,12 +30,12 @@ const COMPONENTS = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler
  * @param extent `plain`: without a gateway, enforced network policies and Helm, which then need not be built.
  * @throws {CannotRun} when a part that every cluster needs can't be had on this machine.
  */
-export async function preparedParts(progress: (step: string) => void, extent: Extent = 'full'): Promise<Parts> {
-  await installPackages(progress);
-  const programs = await builtProgram(await kubernetes(), progress);
+export async function preparedParts(preparation: Preparation, extent: Extent = 'full'): Promise<Parts> {
+  await installPackages(preparation.progress);
+  const programs = await builtProgram(await kubernetes(), preparation);
   const optional = async (program: GoProgram) => {
     if (extent === 'plain') return new CannotRun('a plain cluster was asked for');
-    return builtProgram(program, progress).catch((error: unknown) => {
+    return builtProgram(program, preparation).catch((error: unknown) => {
       if (error instanceof CannotRun) return error;
       throw error;
     });

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { waitFor } from '../src/wait-for.ts';
+import { MARK } from './members.ts';
 
 export interface ProgramOptions {
   /** Names its log file. */
@@ -12,8 +13,10 @@ export interface ProgramOptions {
   /** Folder of the log files. */
   logs: string;
   env?: Record<string, string>;
-  /** Enters the namespaces of this process. */
-  inside?: number;
+  /** It belongs to this node: it is ended with the node, also by a later run when this one is killed. */
+  of: { cgroup: string };
+  /** Enters the namespaces that this process holds. */
+  inside?: { holder: number };
 }
 
 /** A long-running part of the cluster. */
@@ -30,13 +33,14 @@ export interface Program {
 const GRACE_SECONDS = 10;
 const LINES_TO_SHOW = 15;
 
-export function startProgram({ name, program, args, logs, env, inside }: ProgramOptions): Program {
+export function startProgram(options: ProgramOptions): Program {
+  const { name, program, args, logs, env, of, inside } = options;
   const log = path.join(logs, `${name}.log`);
   const file = openSync(log, 'a');
   // nsenter becomes the program, so that the child's PID is the program's.
-  const line = inside === undefined ? [program, ...args] : ['nsenter', ...enter(inside), program, ...args];
+  const line = inside === undefined ? [program, ...args] : ['nsenter', ...enter(inside.holder), program, ...args];
   const child = spawn(line[0] ?? '', line.slice(1), {
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...env, [MARK]: of.cgroup },
     stdio: ['ignore', file, file],
     detached: true, // Ctrl-C is for the one who started the cluster, who then stops it in order
   });

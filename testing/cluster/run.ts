@@ -15,9 +15,7 @@ await asProgram('the tests on a Kubernetes cluster', async () => {
   if (given !== undefined && given !== '') return runVitest(args, { SLIPWAY_TEST_KUBECONFIG: path.resolve(given) });
   return withTestCluster({ nodes: NODES }, (cluster) =>
     runVitest(args, {
-      SLIPWAY_TEST_KUBECONFIG: cluster.kubeconfig,
-      SLIPWAY_TEST_CLUSTER_FOLDER: cluster.folder,
-      SLIPWAY_TEST_CLUSTER_FEATURES: cluster.features.join(),
+      ...cluster.forTests,
       PATH: [...cluster.tools, process.env['PATH'] ?? ''].join(path.delimiter),
     }),
   );

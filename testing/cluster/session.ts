@@ -20,23 +20,29 @@ export async function withTestCluster(
   const started = performance.now();
   const say = (step: string) => console.error(`slipway: [${seconds(started)}] ${step}`);
   await checkMachine();
-  const parts = await preparedParts(say, extent);
-  const cluster = new TestCluster({ parts, nodes, progress: say });
   const interruption = new AbortController();
+  const { signal } = interruption;
+  const interrupted = () => signal.aborted;
   const interrupt = () => {
-    if (!interruption.signal.aborted) say('interrupted; stopping the cluster');
+    if (!interrupted()) say('interrupted; stopping');
     interruption.abort();
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, interrupt);
+  const parts = await preparedParts({ progress: say, signal }, extent).catch((error: unknown) => {
+    if (interrupted()) return null;
+    throw error;
+  });
+  if (parts === null || interrupted()) return INTERRUPTED;
+  const cluster = new TestCluster({ parts, nodes, progress: say });
   const stopEarly = () => void cluster.stop().catch(() => undefined); // told below
-  interruption.signal.addEventListener('abort', stopEarly, { once: true });
+  signal.addEventListener('abort', stopEarly, { once: true });
   try {
     await cluster.start();
-    interruption.signal.removeEventListener('abort', stopEarly);
+    signal.removeEventListener('abort', stopEarly);
     say(`Kubernetes runs; its logs are in ${cluster.folder}/logs`);
-    return await work(cluster, interruption.signal);
+    return await work(cluster, signal);
   } catch (error) {
-    if (interruption.signal.aborted) return INTERRUPTED;
+    if (interrupted()) return INTERRUPTED;
     throw error;
   } finally {
     const stopping = performance.now();

@@ -10,6 +10,7 @@ export default defineConfig({
     // Pods start in seconds, on a busy machine in tens of them; every wait inside a test has a bound and a message of its own.
     testTimeout: 180_000,
     hookTimeout: 180_000,
+    retry: process.env['CI'] === undefined ? 0 : 1, // as for npm test
     maxWorkers: 2,
   },
 });

@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { Engine } from '@slipway/engine';
 import type { Answer, ConformanceSetup } from '@slipway/engine/conformance';
 import { freePort } from '@slipway/testing';
-import { givenCluster, nodeFiles, type GivenCluster } from '@slipway/testing/cluster';
+import { givenCluster, nodeImage, type GivenCluster } from '@slipway/testing/cluster';
 import type { CallCount } from '../api/client.ts';
 import { readKubeconfig } from '../api/kubeconfig.ts';
 import { DEFAULT_TARGET, type Target } from '../render/target.ts';
@@ -144,16 +144,8 @@ class Artifacts {
       await writeFile(source, text);
       sources[path.join('/app', file)] = source;
     }
-    await this.#cluster.addImage(
-      {
-        name,
-        files: { ...(await nodeFiles()), ...sources },
-        entrypoint: [],
-        env: ['NODE_OPTIONS=--require=/number.js'],
-        folder: '/app',
-      },
-      folder,
-    );
+    const image = await nodeImage(name, sources);
+    await this.#cluster.addImage({ ...image, env: ['NODE_OPTIONS=--require=/number.js'], start: '/app' }, folder);
     await rm(folder, { recursive: true });
     return name;
   }
