@@ -339,6 +339,7 @@ export class Environment {
     const left = await tearDown(api, view, this.name);
     this.#tellStuck();
     if (left > 0) return this.#again(STUCK_MILLISECONDS);
+    await this.#around.entrance.forgotten(this.#routeVersion(this.#decision));
     await records.delete(this.name);
     this.#end();
     publish({ kind: 'removed', environment: this.name });

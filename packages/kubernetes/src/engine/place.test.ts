@@ -37,6 +37,8 @@ test('what holds it is told by name', () => {
     stuckNamespaces(view(going('a', 1_000), going('b', 60_000)), 'shop/pr-1', NOW).map(explainTerminating),
   ).toEqual(['The namespace b is being deleted. It is held by: some finalizers remain.']);
   const seen = namespaceView({
+    apiVersion: 'v1',
+    kind: 'Namespace',
     metadata: { name: 'a', uid: 'u', resourceVersion: '1', deletionTimestamp: '2026-11-28T07:00:00Z' },
     spec: { finalizers: ['kubernetes', 'example.com/guard'] },
     status: {
