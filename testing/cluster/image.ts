@@ -12,7 +12,7 @@ export interface ImageOptions {
   entrypoint: string[];
   env?: string[];
   /** Where programs start. Default `/`. */
-  folder?: string;
+  start?: string;
 }
 
 /** What an image consists of: one layer and what says how it is run. */
@@ -26,7 +26,7 @@ export interface ImageParts {
 
 /** @param folder For the layer; must exist. */
 export async function makeImageParts(
-  { files, entrypoint, env, folder: start = '/' }: ImageOptions,
+  { files, entrypoint, env, start = '/' }: ImageOptions,
   folder: string,
 ): Promise<ImageParts> {
   const root = path.join(folder, 'root');

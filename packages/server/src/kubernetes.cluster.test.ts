@@ -89,7 +89,7 @@ class Shop {
       await writeFile(file, content);
       sources[`/app/${name}`] = file;
     }
-    await cluster.pushImage({ ...(await nodeImage(`${this.name}:${sha}`, sources)), folder: '/app' }, folder);
+    await cluster.pushImage({ ...(await nodeImage(`${this.name}:${sha}`, sources)), start: '/app' }, folder);
   }
 }
 

@@ -131,8 +131,8 @@ export class ApiClient {
   }
 
   /** What a WebSocket to the API server is opened with. */
-  async upgradeHeaders(): Promise<{ headers: Record<string, string>; dispatcher: Agent }> {
-    return { headers: await this.#headers({}), dispatcher: this.#streams };
+  async upgradeOptions() {
+    return { headers: await this.#headers({ accept: '*/*' }), ...connectOptions(this.access) };
   }
 
   async close(): Promise<void> {
@@ -172,9 +172,9 @@ export class ApiClient {
       } catch (error) {
         if (attempt === TRIES || !(error instanceof ApiError) || !mayTryAgain(method, error)) throw error;
         if (error.status === 401) continue;
-        await delay(error.retryAfterSeconds === null ? 100 * 2 ** attempt * (0.5 + Math.random()) : 0, undefined, {
-          ...(call.signal === undefined ? {} : { signal: call.signal }),
-        });
+        // Where the server said how long, the pace waits.
+        const pause = error.retryAfterSeconds === null ? 100 * 2 ** attempt * (0.5 + Math.random()) : 0;
+        await delay(pause, undefined, call.signal === undefined ? {} : { signal: call.signal });
       }
     }
   }
@@ -263,7 +263,6 @@ function shortPath(path: string): string {
 function sharedAgent(access: ClusterAccess): Agent {
   return new Agent({
     allowH2: true,
-    connections: 1,
     connect: { ...connectOptions(access), timeout: ANSWER_MILLISECONDS },
     h2Options: { maxConcurrentStreams: 250 },
   });

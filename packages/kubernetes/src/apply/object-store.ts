@@ -42,6 +42,7 @@ export class ObjectStore {
     if (before !== undefined && before.uid === mark.uid && before.version >= mark.version) return;
     const edited =
       before !== undefined &&
+      before.fields !== DRIFTED &&
       before.uid === mark.uid &&
       before.applied === mark.applied &&
       before.fields !== mark.fields;

@@ -68,6 +68,9 @@ export interface Objects {
   held: KubernetesObject[];
 }
 
+/** For a few jobs of the usual size at a time. */
+const JOB_ROOM = { pods: 4, cpu: 2, memory: 4 * 2 ** 30 };
+
 /** The objects of a decision. Held services have none but their Service: others may look up its name already. */
 export function objectsOf(record: EnvironmentRecord, decision: Decision, options: RenderEnvironment): Objects {
   const { plan, activity, namespace } = record;
@@ -89,6 +92,7 @@ export function objectsOf(record: EnvironmentRecord, decision: Decision, options
       patches: record.plan.patches ?? options.patches,
       namespace,
       probe: options.probe,
+      jobRoom: JOB_ROOM,
       secrets: new Map(
         values.map(({ release, secrets }) => [release.number, { kind: 'values', values: secrets, key: options.key }]),
       ),

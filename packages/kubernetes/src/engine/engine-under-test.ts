@@ -6,6 +6,7 @@ import type { Engine } from '@slipway/engine';
 import type { Answer, ConformanceSetup } from '@slipway/engine/conformance';
 import { freePort } from '@slipway/testing';
 import { givenCluster, nodeImage, testGateway, type GivenCluster } from '@slipway/testing/cluster';
+import type { CallCount } from '../api/client.ts';
 import { readKubeconfig } from '../api/kubeconfig.ts';
 import { DEFAULT_TARGET, type Target } from '../render/target.ts';
 import { KubernetesEngine, type KubernetesEngineOptions } from './kubernetes-engine.ts';
@@ -13,8 +14,13 @@ import { KubernetesEngine, type KubernetesEngineOptions } from './kubernetes-eng
 /** In a pod each process is number 1; the suite tells instances apart by theirs. */
 const PROCESS_NUMBER = `Object.defineProperty(process, 'pid', { value: 2 + Math.floor(Math.random() * 2 ** 31) });`;
 
+/** For tests that look deeper than the contract. */
+export interface EngineUnderTest {
+  calls: () => { count: () => CallCount; quietMilliseconds: () => number };
+}
+
 /** What the conformance suite needs of a real cluster: an engine of its own, images from files, and requests through its gateway. */
-export async function engineUnderTest(): Promise<ConformanceSetup> {
+export async function engineUnderTest(): Promise<ConformanceSetup & EngineUnderTest> {
   const cluster = await givenCluster();
   const options = await optionsFor(cluster);
   const folder = await mkdtemp(path.join(tmpdir(), 'slipway-artifacts-'));
@@ -22,6 +28,7 @@ export async function engineUnderTest(): Promise<ConformanceSetup> {
   const engine = new RestartableEngine(() => new KubernetesEngine(options));
   return {
     engine: engine.facade,
+    calls: () => engine.calls(),
     artifact: async (files) => await images.make(files),
     request: async (host, to, init = {}) => await send(options.entrance ?? { host: '', port: 80 }, host, to, init),
     restart: async () => await engine.restart(),
@@ -49,6 +56,8 @@ export async function optionsFor(cluster: GivenCluster): Promise<KubernetesEngin
     target: {
       ...DEFAULT_TARGET,
       entrance: { kind: 'gateway', ...gateway, sources },
+      // The cluster's DNS runs on a node, in no pod.
+      reach: sources,
       // Traefik takes changes within 2 s.
       drainSeconds: 4,
       activator: { address: machine, port },
@@ -106,10 +115,8 @@ class Artifacts {
       await writeFile(source, text);
       sources[path.join('/app', file)] = source;
     }
-    await this.#cluster.addImage(
-      { ...(await nodeImage(name, sources)), env: ['NODE_OPTIONS=--require=/number.js'], folder: '/app' },
-      folder,
-    );
+    const image = await nodeImage(name, sources);
+    await this.#cluster.addImage({ ...image, env: ['NODE_OPTIONS=--require=/number.js'], start: '/app' }, folder);
     await rm(folder, { recursive: true });
     return name;
   }
@@ -120,6 +127,7 @@ class RestartableEngine {
   readonly #make: () => KubernetesEngine;
   #now: KubernetesEngine;
   #restarting: Promise<void> = Promise.resolve();
+  #last = { text: '', at: 0 };
   readonly facade: Engine;
 
   constructor(make: () => KubernetesEngine) {
@@ -136,6 +144,18 @@ class RestartableEngine {
       this.#now = next;
     })();
     await this.#restarting;
+  }
+
+  /** How many calls it made, and for how long it made none. */
+  calls(): ReturnType<EngineUnderTest['calls']> {
+    return {
+      count: () => ({ ...this.#now.calls }),
+      quietMilliseconds: () => {
+        const text = JSON.stringify(this.#now.calls);
+        if (text !== this.#last.text) this.#last = { text, at: performance.now() };
+        return performance.now() - this.#last.at;
+      },
+    };
   }
 
   #facade(): Engine {

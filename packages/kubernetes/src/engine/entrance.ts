@@ -76,22 +76,50 @@ export class Entrance {
     }
   }
 
+  /** Resolves when the gateway has forgotten a route that was deleted; a gateway that does not within some seconds is believed to. */
+  async forgotten({ host, word, probes }: { host: string; word: string; probes: readonly Probe[] }): Promise<void> {
+    const signal = AbortSignal.timeout(TRUST_MILLISECONDS);
+    let pause: number = PAUSE_MILLISECONDS.first;
+    for (const probe of probes)
+      while (!signal.aborted && (await this.#knows(host, word, probe, signal))) {
+        await delay(pause);
+        pause = Math.min(pause * 1.5, PAUSE_MILLISECONDS.most);
+      }
+  }
+
+  /** Whether the rule of a probe is in force, whatever is behind it. */
+  async #knows(host: string, word: string, probe: Probe, signal: AbortSignal): Promise<boolean> {
+    return (await this.#answer(host, word, probe, signal).catch(() => null))?.rule === 'in-force';
+  }
+
   /** `silent`: the gateway itself can't be reached from here. */
   async #ask(host: string, word: string, probe: Probe, signal: AbortSignal): Promise<'reached' | 'not-yet' | 'silent'> {
-    if (this.#address === null) return 'silent';
-    const value = probeValue(word, probe.release, probe.service);
     try {
-      const { headers, statusCode, body } = await request(`http://${authority(this.#address)}${probe.path}`, {
-        headers: { host, [PROBE_HEADER]: value },
-        headersTimeout: ANSWER_MILLISECONDS,
-        bodyTimeout: ANSWER_MILLISECONDS,
-        signal,
-      });
-      await body.dump();
-      return headers[PROBE_HEADER] === value && ![502, 503, 504].includes(statusCode) ? 'reached' : 'not-yet';
+      const answer = await this.#answer(host, word, probe, signal);
+      if (answer === null) return 'silent';
+      return answer.rule === 'in-force' && ![502, 503, 504].includes(answer.status) ? 'reached' : 'not-yet';
     } catch {
       return signal.aborted ? 'not-yet' : 'silent';
     }
+  }
+
+  /** @returns null when it is not known where the gateway is. */
+  async #answer(
+    host: string,
+    word: string,
+    probe: Probe,
+    signal: AbortSignal,
+  ): Promise<{ rule: 'in-force' | 'unknown'; status: number } | null> {
+    if (this.#address === null) return null;
+    const value = probeValue(word, probe.release, probe.service);
+    const { headers, statusCode, body } = await request(`http://${authority(this.#address)}${probe.path}`, {
+      headers: { host, [PROBE_HEADER]: value },
+      headersTimeout: ANSWER_MILLISECONDS,
+      bodyTimeout: ANSWER_MILLISECONDS,
+      signal,
+    });
+    await body.dump();
+    return { rule: headers[PROBE_HEADER] === value ? 'in-force' : 'unknown', status: statusCode };
   }
 }
 

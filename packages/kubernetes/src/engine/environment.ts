@@ -4,14 +4,16 @@ import type { EnvironmentStatus, InstanceState, InstanceStatus, Observation, Pla
 import type { ApiClient } from '../api/client.ts';
 import { applyObjects, desired, isDue, prune, type Desired } from '../apply/applier.ts';
 import type { ClusterView } from '../observe/cluster-view.ts';
-import { explainTerminating, type NamespaceView } from '../observe/namespace-view.ts';
+import { explainTerminating } from '../observe/namespace-view.ts';
 import type { PodView } from '../observe/pod-view.ts';
 import { sleeps } from '../render/activator.ts';
 import { NAME_LABEL, RELEASE_LABEL } from '../render/owner.ts';
 import { decide, objectsOf, type Decision, type RenderEnvironment, type Seen } from './decision.ts';
 import type { Entrance } from './entrance.ts';
-import { nextRecord, plannedKeys, successor } from './next-record.ts';
+import { jobGate } from './job-gate.ts';
+import { nextRecord, plannedKeys } from './next-record.ts';
 import { Notices } from './notices.ts';
+import { placeFor, stuckNamespaces, STUCK_MILLISECONDS } from './place.ts';
 import { PodHealth } from './pod-health.ts';
 import type { EnvironmentRecord, RecordStore, StoredRecord } from './record.ts';
 import { RouteFollower, routeVersion, type RouteVersion } from './route-follower.ts';
@@ -33,8 +35,6 @@ export interface Surroundings {
   now: () => number;
 }
 
-/** A namespace that is deleted for longer than this does not hold up its successor. */
-const STUCK_MILLISECONDS = 10_000;
 const RETRY_MILLISECONDS = { first: 500, most: 30_000 };
 
 /**
@@ -58,8 +58,8 @@ export class Environment {
   readonly #since = new Map<string, { state: InstanceState; at: number }>();
   /** `RELEASE/SERVICE` that were started by this process, or were found running. */
   readonly #started = new Set<string>();
-  readonly #removed = Promise.withResolvers<void>();
   readonly #listeners = new Set<() => void>();
+  #removed = Promise.withResolvers<void>();
   #stored: StoredRecord;
   #life: 'goes-on' | 'over' = 'goes-on';
   #tail: Promise<unknown> = Promise.resolve();
@@ -124,6 +124,7 @@ export class Environment {
       const next = nextRecord(plan, record, keys);
       if (next !== null) {
         await this.#put(next);
+        if (record.fate === 'removing') this.#removalOvertaken(plan);
         if (record.activity === 'asleep' && next.activity === 'awake') this.#wakefulness.woken('plan');
       }
       this.#decision = decide(this.record, this.#seen());
@@ -132,13 +133,21 @@ export class Environment {
     });
   }
 
-  /** Resolves when nothing of it is left. */
+  /** Resolves when nothing of it is left. @throws {SlipwayError} `conflict` when a plan comes meanwhile. */
   async remove(): Promise<void> {
-    await this.#exclusively(async () => {
+    const removed = await this.#exclusively(async () => {
       if (this.record.fate === 'held') await this.#put({ ...this.record, fate: 'removing' });
       this.touch();
+      return { promise: this.#removed.promise };
     });
-    await this.#removed.promise;
+    await removed.promise;
+  }
+
+  #removalOvertaken(plan: Plan): void {
+    const { reject } = this.#removed;
+    this.#removed = Promise.withResolvers();
+    this.#removed.promise.catch(() => undefined);
+    reject(new SlipwayError('conflict', `${this.name} got the plan ${plan.generation} while it was removed`));
   }
 
   /** A request of the environment began; wakes it if it sleeps. */
@@ -249,7 +258,7 @@ export class Environment {
     const missing = wanted.map((one) => one.key).filter((one) => !this.record.inventory.includes(one));
     if (missing.length > 0)
       await this.#put({ ...this.record, inventory: [...this.record.inventory, ...missing].sort() });
-    const waiting = this.#waitForJobs(wanted);
+    const waiting = this.#gate(wanted);
     await applyObjects(
       api,
       view.objects,
@@ -262,24 +271,14 @@ export class Environment {
     return list;
   }
 
-  /** Jobs that run before their release: until they are done its processes are not started. A job that ran and is gone is not made again. */
-  #waitForJobs(wanted: readonly Desired[]): ReadonlySet<Desired> {
-    const { view } = this.#around;
-    const releaseOf = ({ object }: Desired): string => object.metadata.labels[RELEASE_LABEL] ?? '';
-    const begun = (release: string): boolean => [...this.#started].some((one) => one.startsWith(`${release}/`));
-    const jobs = wanted.filter(({ kind }) => kind === 'Job');
-    const ran = jobs.filter((job) => begun(releaseOf(job)));
-    const open = jobs
-      .filter((job) => !ran.includes(job))
-      .map((job) => ({ job, state: view.job(this.record.namespace, job.object.metadata.name) }));
-    for (const { job, state } of open)
-      if (state === 'failed')
-        this.#notices.add(
-          `${job.key}, which runs before release ${releaseOf(job)}, failed; the release is not started`,
-        );
-    const blocked = new Set(open.filter(({ state }) => state !== 'done').map(({ job }) => releaseOf(job)));
-    const processes = wanted.filter((one) => one.kind === 'Deployment' && blocked.has(releaseOf(one)));
-    return new Set([...ran, ...processes]);
+  #gate(wanted: readonly Desired[]): ReadonlySet<Desired> {
+    const { waiting, failed } = jobGate(
+      wanted,
+      (release) => [...this.#started].some((one) => one.startsWith(`${release}/`)),
+      (name) => this.#around.view.job(this.record.namespace, name),
+    );
+    for (const { key } of failed) this.#notices.add(`${key} failed, so the release that it runs before is not started`);
+    return waiting;
   }
 
   #noteStarted(written: readonly Desired[]): void {
@@ -296,14 +295,14 @@ export class Environment {
   }
 
   #followRoute(decision: Decision, version: RouteVersion): void {
-    const able = decision.traffic.every(({ release }) => this.#able(release));
+    const able = decision.traffic.length > 0 && decision.traffic.every(({ release }) => this.#able(release));
     if (this.record.activity === 'asleep' || !able) this.#route.lose();
     else this.#route.want(version);
   }
 
   #routeChanged(problem: unknown): void {
     if (problem !== null) void this.#failed(problem);
-    else if (this.#route.traffic.length > 0) this.#wakefulness.serves();
+    else this.#wakefulness.serves();
     this.touch();
   }
 
@@ -323,35 +322,27 @@ export class Environment {
   /** @returns false while a namespace of the same name is still being deleted; a stuck one is given up, and another name is taken. */
   async #hasPlace(): Promise<boolean> {
     const { view, now } = this.#around;
-    const stuck = this.#stuckNamespaces();
-    const current = view.namespace(this.record.namespace);
-    if (current === undefined || current.terminating === null) return true;
-    if (!stuck.includes(current)) {
-      this.#again(current.terminating.since + STUCK_MILLISECONDS - now());
-      return false;
-    }
-    const namespace = successor(this.name, new Set(view.namespacesOf(this.name).map(({ name }) => name)));
+    this.#tellStuck();
+    const place = placeFor(view, this.name, this.record.namespace, now());
+    if (place.kind === 'soon') this.#again(place.milliseconds);
+    if (place.kind !== 'elsewhere') return place.kind === 'here';
     this.#started.clear();
     this.#route.lose();
-    await this.#put({ ...this.record, namespace, inventory: [], traffic: [], kept: [] });
+    await this.#put({ ...this.record, namespace: place.namespace, inventory: [], traffic: [], kept: [] });
     return true;
   }
 
-  /** Told as long as they are there. */
-  #stuckNamespaces(): NamespaceView[] {
+  #tellStuck(): void {
     const { view, now } = this.#around;
-    const stuck = view
-      .namespacesOf(this.name)
-      .filter(({ terminating }) => terminating !== null && now() - terminating.since >= STUCK_MILLISECONDS);
-    this.#notices.standing(stuck.map(explainTerminating));
-    return stuck;
+    this.#notices.standing(stuckNamespaces(view, this.name, now()).map(explainTerminating));
   }
 
   async #tearDown(): Promise<void> {
     const { view, api, records, publish } = this.#around;
     const left = await tearDown(api, view, this.name, this.record.plan.protected === true ? 'on' : 'off');
-    this.#stuckNamespaces();
+    this.#tellStuck();
     if (left > 0) return this.#again(STUCK_MILLISECONDS);
+    await this.#around.entrance.forgotten(this.#routeVersion(this.#decision));
     await records.delete(this.name);
     this.#end();
     publish({ kind: 'removed', environment: this.name });
@@ -381,7 +372,7 @@ export class Environment {
   #sleepsAt(): number | null {
     const { plan, activity } = this.record;
     if (!this.#maySleepAtAll() || plan.sleepSeconds === null || activity === 'asleep') return null;
-    if (plan.tasks === 'waiting' || this.#route.state !== 'reached' || this.#route.traffic.length === 0) return null;
+    if (plan.tasks === 'waiting' || this.#route.state !== 'reached') return null;
     return this.#wakefulness.idleAt(plan.sleepSeconds);
   }
 
@@ -403,8 +394,11 @@ export class Environment {
     this.#pause = Math.min(this.#pause * 2, RETRY_MILLISECONDS.most);
     if (!(error instanceof SlipwayError && error.kind === 'conflict')) return;
     // Another process wrote the record: what it says holds.
-    const stored = await this.#around.records.get(this.name).catch(() => null);
-    if (stored !== null) this.#stored = stored;
+    try {
+      this.#stored = (await this.#around.records.get(this.name)) ?? this.#stored;
+    } catch (second) {
+      this.#notices.problem(messageOf(second));
+    }
   }
 
   async #put(record: EnvironmentRecord): Promise<void> {

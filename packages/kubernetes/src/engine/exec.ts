@@ -1,7 +1,7 @@
 import { SlipwayError } from '@slipway/app';
 import type { ExecIo, ExecRequest } from '@slipway/engine';
-import { WebSocket } from 'undici';
-import { noAnswer } from '../api/api-error.ts';
+import { WebSocket, type RawData } from 'ws';
+import { noAnswer, refusal } from '../api/api-error.ts';
 import type { ApiClient } from '../api/client.ts';
 import { objectPath } from '../api/resources.ts';
 import { mappingsAt, valueAt } from '../render/json-value.ts';
@@ -31,9 +31,8 @@ export async function execInPod(
   );
   url.search = query.toString();
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  const socket = new WebSocket(url, { protocols: [PROTOCOL], ...(await api.upgradeHeaders()) });
-  socket.binaryType = 'arraybuffer';
-  const abort = (): void => socket.close();
+  const socket = new WebSocket(url, [PROTOCOL], await api.upgradeOptions());
+  const abort = (): void => socket.terminate();
   io.signal.addEventListener('abort', abort);
   try {
     return await talk(socket, io, command);
@@ -73,26 +72,36 @@ function target(
 async function talk(socket: WebSocket, io: ExecIo, command: readonly string[]): Promise<{ exitCode: number }> {
   const ended = Promise.withResolvers<{ exitCode: number }>();
   let input: Promise<void> | null = null;
-  socket.addEventListener('open', () => {
-    input = sendInput(socket, io.stdin).catch(() => socket.close());
+  socket.on('open', () => {
+    input = sendInput(socket, io.stdin).catch(() => socket.terminate());
   });
-  socket.addEventListener('message', (event: { data: unknown }) => {
-    const data = new Uint8Array(event.data instanceof ArrayBuffer ? event.data : new ArrayBuffer(0));
+  socket.on('message', (message) => {
+    const data = bytesOf(message);
     const content = data.subarray(1);
     if (data[0] === CHANNEL.stdout && content.length > 0) io.stdout(content);
     if (data[0] === CHANNEL.stderr && content.length > 0) io.stderr(content);
     if (data[0] !== CHANNEL.error) return;
     try {
-      ended.resolve({ exitCode: exitCode(JSON.parse(Buffer.from(content).toString()), command) });
+      ended.resolve({ exitCode: exitCode(JSON.parse(content.toString()), command) });
     } catch (error) {
       ended.reject(error);
     }
   });
-  socket.addEventListener('error', (event) => ended.reject(noAnswer('exec', event.error)));
-  socket.addEventListener('close', () => ended.reject(noAnswer('exec', new Error('the connection was closed'))));
+  socket.on('unexpected-response', (_request, response) => {
+    let body = '';
+    response.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    response.on('end', () => ended.reject(refusal('exec', response.statusCode ?? 500, body)));
+  });
+  socket.on('error', (error) => ended.reject(noAnswer('exec', error)));
+  socket.on('close', () => ended.reject(noAnswer('exec', new Error('the connection was closed'))));
   const result = await ended.promise;
   void input;
   return result;
+}
+
+function bytesOf(message: RawData): Buffer {
+  if (Array.isArray(message)) return Buffer.concat(message);
+  return message instanceof ArrayBuffer ? Buffer.from(message) : message;
 }
 
 async function sendInput(socket: WebSocket, input: AsyncIterable<Uint8Array>): Promise<void> {

@@ -235,7 +235,8 @@ function isOpen({ phase }: PodView): boolean {
 
 /** It waits for something that does not come: an image, a key. */
 function isHopeless(pod: PodView): boolean {
-  return diagnose(pod, NO_EVIDENCE, Date.now()).state === 'failing';
+  const state = (pod.preparing ?? pod.container)?.state.kind ?? 'waiting';
+  return state === 'waiting' && isOpen(pod) && diagnose(pod, NO_EVIDENCE, Date.now()).state === 'failing';
 }
 
 function failureOf(code: Failure['code'], message: string, lastLines: string[] = []): Failure {

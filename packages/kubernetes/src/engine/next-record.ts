@@ -38,7 +38,9 @@ export function nextRecord(
   return {
     plan,
     kept: keptReleases(plan, held),
-    traffic: (held?.traffic ?? []).filter(({ release }) => serving.has(release)),
+    traffic: plan.releases.some(({ weight }) => weight > 0)
+      ? (held?.traffic ?? []).filter(({ release }) => serving.has(release))
+      : [],
     activity: wakes ? 'awake' : (held?.activity ?? 'awake'),
     fate: 'held',
     namespace: held?.namespace ?? ownerOf(plan.environment).namespace,

@@ -5,7 +5,7 @@ import { activatorObjects, sleeps } from './activator.ts';
 import { jobObject } from './job.ts';
 import type { KubernetesObject } from './kubernetes-object.ts';
 import { inApplyOrder } from './kubernetes-object.ts';
-import { namespaceObjects } from './namespace.ts';
+import { namespaceObjects, type Room } from './namespace.ts';
 import { networkPolicies } from './network.ts';
 import type { Owner } from './owner.ts';
 import { ownerOf } from './owner.ts';
@@ -26,6 +26,8 @@ export interface RenderOptions {
   patches: readonly Patch[];
   /** By release number. Those that are missing have none. */
   secrets: ReadonlyMap<number, Secrets>;
+  /** Added to the quota, for jobs that are no objects of the plan. */
+  jobRoom?: Room;
   /** Of the objects, when it is not the environment's usual one. */
   namespace?: string;
   /** The engine asks the gateway by this word whether a route is in force; see `route.ts`. */
@@ -52,7 +54,7 @@ export function render(plan: Plan, options: RenderOptions): KubernetesObject[] {
     variableSources: variables[index]?.sources ?? [],
   }));
   const objects = [
-    ...namespaceObjects(owner, plan),
+    ...namespaceObjects(owner, plan, options.jobRoom),
     ...networkPolicies(owner, options.target, plan),
     ...variables.flatMap(({ objects }) => objects),
     ...parts.flatMap((part) => part.release.services.flatMap((service) => serviceObjects(part, service))),
