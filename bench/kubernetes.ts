@@ -90,7 +90,9 @@ async function firstRollouts({ slipway, kubectl, helm }: Bench) {
     kubectl: async () => await once('kubectl', kubectl),
     helm: async () => await once('helm', helm),
   };
-  progress('a round that does not count: programs and images come from the disk, kubectl and Helm ask what the API has');
+  progress(
+    'a round that does not count: programs and images come from the disk, kubectl and Helm ask what the API has',
+  );
   for (const subject of Object.values(subjects)) await subject();
   for (const values of [...Object.values(calls), ...Object.values(gone)]) values.length = 0;
   progress('seconds until five services are ready');

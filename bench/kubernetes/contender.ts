@@ -21,7 +21,7 @@ export async function callsDuring<T>(
 ): Promise<{ value: T; calls: AuditedCall[] }> {
   const before = (await caller.calls()).length;
   const value = await work();
-  for (let last = -1; ; ) {
+  for (let last = -1; ;) {
     const calls = (await caller.calls()).slice(before);
     if (calls.length === last) return { value, calls };
     last = calls.length;

@@ -59,10 +59,9 @@ export async function makeCaller(
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
     subjects: [{ kind: 'ServiceAccount', namespace: AUDITED_NAMESPACE, name: account }],
   });
-  const { status } = await api.create<{ status: { token: string } }>(
-    `${namespace}/serviceaccounts/${account}/token`,
-    { spec: { expirationSeconds: 86_400 } },
-  );
+  const { status } = await api.create<{ status: { token: string } }>(`${namespace}/serviceaccounts/${account}/token`, {
+    spec: { expirationSeconds: 86_400 },
+  });
   const file = path.join(folder, `${account}.kubeconfig`);
   const config = parse(await readFile(kubeconfig, 'utf8')) as { users: { user: unknown }[] };
   const users = config.users.map((one) => ({ ...one, user: { token: status.token } }));
@@ -86,11 +85,11 @@ async function callsOf(user: string, log: string): Promise<AuditedCall[]> {
   return lines
     .filter((line) => line.includes(user))
     .flatMap((line) => {
-    const { user: who, verb, stage, requestURI, responseStatus } = JSON.parse(line) as AuditEvent;
-    const counts = stage === (isWatch(verb, requestURI) ? 'ResponseStarted' : 'ResponseComplete');
-    if (who.username !== user || !counts) return [];
-    return [{ verb, uri: requestURI, status: responseStatus?.code ?? 0 }];
-  });
+      const { user: who, verb, stage, requestURI, responseStatus } = JSON.parse(line) as AuditEvent;
+      const counts = stage === (isWatch(verb, requestURI) ? 'ResponseStarted' : 'ResponseComplete');
+      if (who.username !== user || !counts) return [];
+      return [{ verb, uri: requestURI, status: responseStatus?.code ?? 0 }];
+    });
 }
 
 function isWatch(verb: string, uri: string): boolean {
