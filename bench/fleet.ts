@@ -1,5 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Api, GivenCluster } from '@slipway/testing/cluster';
+import type { Api } from '@slipway/testing/cluster';
 import { allHealed, driftOf } from './fleet/drift.ts';
 import { OBJECTS } from './fleet/plan.ts';
 import { ControlPlane } from './fleet/process.ts';
@@ -24,13 +27,15 @@ const FLUX = { objects: 1000 * 4, seconds: 253, mib: 223 };
 
 export default async function fleet(): Promise<Measured> {
   return await onTestCluster({ nodes: 1, extent: 'plain' }, async ({ cluster, afterwards }) => {
+    const cache = await mkdtemp(path.join(os.tmpdir(), 'slipway-bench-'));
+    const start = () => new ControlPlane(cluster.kubeconfig, { environments: ENVIRONMENTS, cache });
     try {
-      const first = await makeAll(cluster);
+      const first = await makeAll(start);
       const objects = await countObjects(cluster.api);
       if (objects !== ENVIRONMENTS * OBJECTS)
         throw new Error(`there are ${objects} objects, and not ${ENVIRONMENTS * OBJECTS}`);
       const restarts: Restart[] = [];
-      for (let number = 1; number <= RESTARTS; number += 1) restarts.push(await restart(cluster, number));
+      for (let number = 1; number <= RESTARTS; number += 1) restarts.push(await restart(start, cluster.api, number));
       const converge = median(restarts.map(({ seconds }) => seconds));
       const perObject = FLUX.seconds / FLUX.objects;
       return {
@@ -50,17 +55,19 @@ export default async function fleet(): Promise<Measured> {
         peers: { flux_objects: FLUX.objects, flux_s: FLUX.seconds, flux_mib: FLUX.mib },
       };
     } finally {
-      if (afterwards === 'stays') await removeAll(cluster);
+      if (afterwards === 'stays') await removeAll(start);
+      await rm(cache, { recursive: true, force: true });
     }
   });
 }
 
 /** From nothing. */
-async function makeAll({ kubeconfig }: GivenCluster): Promise<{ seconds: number; most: number }> {
-  const plane = new ControlPlane(kubeconfig, ENVIRONMENTS);
+async function makeAll(start: () => ControlPlane): Promise<{ seconds: number; most: number }> {
+  const plane = start();
   try {
     const { seconds, said } = await plane.until('true');
     const { most } = await plane.memory();
+    await delay(QUIET_MILLISECONDS);
     progress(`made in ${round3(seconds)} s with ${said.reads} reads and ${said.writes} writes; ${round3(most)} MiB`);
     return { seconds, most };
   } finally {
@@ -77,14 +84,14 @@ interface Restart {
   most: number;
 }
 
-async function restart({ kubeconfig, api }: GivenCluster, number: number): Promise<Restart> {
+async function restart(start: () => ControlPlane, api: Api, number: number): Promise<Restart> {
   const step = Math.max(1, Math.floor(ENVIRONMENTS / CHANGED));
   const changed = Array.from({ length: ENVIRONMENTS }, (_, index) => index + 1).filter((one) => one % step === 0);
   const drift = driftOf(api, changed.slice(0, CHANGED));
   await Promise.all(drift.map(async (one) => await one.done()));
   // The API server and its controllers come to rest from what was before.
   await delay(QUIET_MILLISECONDS);
-  const plane = new ControlPlane(kubeconfig, ENVIRONMENTS);
+  const plane = start();
   try {
     const healing = allHealed(drift).then(() => plane.secondsNow());
     healing.catch(() => undefined);
@@ -104,9 +111,9 @@ async function restart({ kubeconfig, api }: GivenCluster, number: number): Promi
 }
 
 /** What a cluster that goes on needs not keep. */
-async function removeAll({ kubeconfig }: GivenCluster): Promise<void> {
+async function removeAll(start: () => ControlPlane): Promise<void> {
   progress('removing them');
-  const plane = new ControlPlane(kubeconfig, ENVIRONMENTS);
+  const plane = start();
   try {
     await plane.until('true');
     await plane.remove();

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { setTimeout as delay } from 'node:timers/promises';
 import { KubernetesEngine, readKubeconfig } from '@slipway/kubernetes';
 import { Observed } from '../kubernetes/observed.ts';
@@ -33,6 +34,8 @@ if (import.meta.main) {
   await Promise.all(numbers.map(makeTrue));
   const { reads, writes } = engine.calls;
   say({ said: 'true', reads, writes });
+  // Otherwise it is written at the end, and the end is a kill.
+  flushCompileCache();
   process.on('message', (order) => {
     if (order === 'remove') void removeAll().then(() => say({ said: 'removed' }));
   });

@@ -4,6 +4,9 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Said } from './control-plane.ts';
 
+/** As `slipway` starts its own: see its launcher, and `up/parts.ts` of the CLI. */
+const FLAGS = ['--max-semi-space-size=1', '--disable-warning=ExperimentalWarning'];
+
 /** A control plane's process, from its start on. */
 export class ControlPlane {
   readonly began = performance.now();
@@ -11,8 +14,13 @@ export class ControlPlane {
   readonly #heard = new Map<Said['said'], { said: Said; seconds: number }>();
   readonly #ended: Promise<unknown>;
 
-  constructor(kubeconfig: string, environments: number) {
-    this.#child = fork(path.join(import.meta.dirname, 'control-plane.ts'), [kubeconfig, `${environments}`]);
+  /** @param cache Folder for what Node makes of the sources, as the launcher keeps it. */
+  constructor(kubeconfig: string, options: { environments: number; cache: string }) {
+    const args = [kubeconfig, `${options.environments}`];
+    this.#child = fork(path.join(import.meta.dirname, 'control-plane.ts'), args, {
+      execArgv: FLAGS,
+      env: { ...process.env, NODE_COMPILE_CACHE: options.cache },
+    });
     this.#child.on('message', (said: Said) => this.#heard.set(said.said, { said, seconds: this.secondsNow() }));
     this.#ended = once(this.#child, 'exit');
   }
