@@ -6,18 +6,22 @@ import { render } from '../render/render.ts';
 import type { Target } from '../render/target.ts';
 import type { Patch } from '@slipway/app';
 import type { EnvironmentRecord, Share } from './record.ts';
-import { shareTraffic, type ReadyCount } from './traffic.ts';
+import { canServe, shareTraffic, type ReadyCount } from './traffic.ts';
 
 /** What is known about the cluster when it is decided what should be there. */
 export interface Seen {
   ready: ReadyCount;
   /** Whether a service was started: from then on it stays, whatever becomes of those it needs. */
   started: (release: number, service: string) => boolean;
+  /** Whether the gateway was seen to bring requests to an instance of it, or can't be asked. */
+  reached: (release: number) => boolean;
 }
 
 /** What should be in the cluster right now. */
 export interface Decision {
   traffic: Share[];
+  /** Releases that wait for their traffic until the gateway was seen to reach them: the route names them, with no share. */
+  tried: number[];
   /** Everything that runs: what was kept, then what the plan names. */
   releases: PlannedRelease[];
   /** `RELEASE/SERVICE` that wait for those they need. */
@@ -36,16 +40,35 @@ export interface Decision {
  */
 export function decide(record: EnvironmentRecord, seen: Seen): Decision {
   const { plan, kept, activity } = record;
-  const traffic = shareTraffic(plan, record.traffic, seen.ready);
+  const wanted = shareTraffic(plan, record.traffic, seen.ready);
   // What is kept stays until the record says that requests have left it, not only that they should.
   const releases = [...kept, ...plan.releases];
+  const tried = triedFirst(wanted, record, releases, seen);
+  const traffic = tried.length === 0 ? wanted : record.traffic;
   const held = new Set<string>();
   for (const release of activity === 'asleep' ? [] : releases)
     for (const { name, needs } of release.services) {
       const waits = needs.some((need) => seen.ready(release.number, need) === 0 && replicasOf(release, need) > 0);
       if (waits && !seen.started(release.number, name)) held.add(`${release.number}/${name}`);
     }
-  return { traffic, releases, held };
+  return { traffic, tried, releases, held };
+}
+
+/**
+ * An instance is ready before the gateway has heard where it is, and requests that were moved meanwhile would fail. So a release is tried first,
+ * while somebody else can answer.
+ */
+function triedFirst(
+  wanted: readonly Share[],
+  { traffic }: EnvironmentRecord,
+  releases: readonly PlannedRelease[],
+  seen: Seen,
+): number[] {
+  const before = traffic.map(({ release }) => releases.find(({ number }) => number === release));
+  if (before.length === 0 || !before.every((one) => one !== undefined && canServe(one, seen.ready))) return [];
+  return wanted
+    .map(({ release }) => release)
+    .filter((number) => !before.some((one) => one?.number === number) && !seen.reached(number));
 }
 
 function replicasOf(release: PlannedRelease, service: string): number {
@@ -68,13 +91,19 @@ export interface Objects {
   held: KubernetesObject[];
 }
 
+/** More than nothing, so that it is routed, and less than the least share of a route. */
+const TRIED_WEIGHT = 0.001;
+
 /** For a few jobs of the usual size at a time. */
 const JOB_ROOM = { pods: 4, cpu: 2, memory: 4 * 2 ** 30 };
 
 /** The objects of a decision. Held services have none but their Service: others may look up its name already. */
 export function objectsOf(record: EnvironmentRecord, decision: Decision, options: RenderEnvironment): Objects {
   const { plan, activity, namespace } = record;
-  const weights = new Map(decision.traffic.map(({ release, weight }) => [release, weight]));
+  const weights = new Map([
+    ...decision.tried.map((release) => [release, TRIED_WEIGHT] as const),
+    ...decision.traffic.map(({ release, weight }) => [release, weight] as const),
+  ]);
   const sleeper = sleeps(options.target, plan);
   const effective: Plan = {
     ...plan,

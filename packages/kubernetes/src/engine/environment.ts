@@ -43,7 +43,7 @@ const RETRY_MILLISECONDS = { first: 500, most: 30_000 };
  *
  * 1. decides who gets requests, and which services have to wait for others;
  * 2. writes the inventory, then what is not in the cluster as it should be;
- * 3. asks the gateway until the route is in force;
+ * 3. asks the gateway until the route is in force, first with the new release and no share for it;
  * 4. writes down where requests go now, and deletes what nobody needs any more.
  *
  * A look follows each change that the watches show, each plan, and each failed look after a pause.
@@ -58,6 +58,8 @@ export class Environment {
   readonly #since = new Map<string, { state: InstanceState; at: number }>();
   /** `RELEASE/SERVICE` that were started by this process, or were found running. */
   readonly #started = new Set<string>();
+  /** Releases that the gateway was seen to reach before they had requests. */
+  readonly #reachable = new Set<number>();
   readonly #listeners = new Set<() => void>();
   #removed = Promise.withResolvers<void>();
   #stored: StoredRecord;
@@ -231,6 +233,7 @@ export class Environment {
   async #makeTrue(): Promise<void> {
     const { view, api } = this.#around;
     if (this.record.plan.protected === true) await this.#around.protect();
+    for (const release of this.#reachable) if (!this.#able(release)) this.#reachable.delete(release);
     const decision = decide(this.record, this.#seen());
     this.#decision = decision;
     const route = this.#routeVersion(decision);
@@ -309,6 +312,10 @@ export class Environment {
   /** Writes down where requests go now; what was kept for them may go. */
   async #settle(decision: Decision, version: RouteVersion): Promise<void> {
     if (!this.#route.isInForce(version)) return;
+    if (decision.tried.length > 0) {
+      for (const release of decision.tried) this.#reachable.add(release);
+      return this.touch();
+    }
     const served = new Set(decision.traffic.map(({ release }) => release));
     const kept = this.record.kept.filter(({ number }) => served.has(number));
     if (isDeepStrictEqual(this.record.traffic, decision.traffic) && kept.length === this.record.kept.length) return;
@@ -357,6 +364,11 @@ export class Environment {
 
   #maySleepAtAll(): boolean {
     return sleeps(this.#around.render(this.name).target, this.record.plan);
+  }
+
+  /** An Ingress knows no rules for one release, and behind the activator all of them are reached alike. */
+  #canTry(): boolean {
+    return this.#around.render(this.name).target.entrance.kind === 'gateway' && !this.#maySleepAtAll();
   }
 
   async #maySleep(): Promise<void> {
@@ -426,6 +438,7 @@ export class Environment {
       ready: this.#ready,
       started: (release, service) =>
         this.#started.has(`${release}/${service}`) || this.#podsOf(release, service).length > 0,
+      reached: (release) => !this.#canTry() || this.#reachable.has(release),
     };
   }
 

@@ -71,7 +71,7 @@ export function plannedObjects(
     namespace,
     inventory: [],
   };
-  const decision = { traffic, releases: plan.releases, held: new Set<string>() };
+  const decision = { traffic, tried: [], releases: plan.releases, held: new Set<string>() };
   return objectsOf(record, decision, { ...options, probe: '' }).objects;
 }
 

@@ -19,16 +19,16 @@ export interface RouteVersion {
  */
 export function routeVersion(
   { plan, namespace }: { plan: Plan; namespace: string },
-  { traffic, releases }: Decision,
+  { traffic, tried, releases }: Decision,
   { mode, key }: { mode: 'sleeps' | 'stays'; key: string },
 ): RouteVersion {
   const routed = releases.map(({ number, services }) => [number, services.map(({ name, route }) => [name, route])]);
-  const about = mode === 'sleeps' ? [plan.hosts, namespace] : [plan.hosts, routed, traffic, namespace];
+  const about = mode === 'sleeps' ? [plan.hosts, namespace] : [plan.hosts, routed, traffic, namespace, ...tried];
   const word = createHmac('sha256', key)
     .update(JSON.stringify([plan.environment, about]))
     .digest('hex')
     .slice(0, 16);
-  const probes = traffic.flatMap(({ release }) =>
+  const probes = [...traffic.map(({ release }) => release), ...tried].flatMap((release) =>
     (releases.find(({ number }) => number === release)?.services ?? []).flatMap(({ name, route, health }): Probe[] => {
       if (route === null) return [];
       const path = health?.startsWith(route) === true ? health : route;

@@ -17,7 +17,7 @@ const record: EnvironmentRecord = {
 function facts(more: Partial<StatusFacts> = {}): StatusFacts {
   return {
     record,
-    decision: decide(record, { ready: () => 0, started: () => false }),
+    decision: decide(record, { ready: () => 0, started: () => false, reached: () => true }),
     pods: [],
     gone: [],
     reached: [],

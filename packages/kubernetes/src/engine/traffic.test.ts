@@ -75,9 +75,27 @@ test('a service waits for those it needs until it was started', () => {
   const seen = (started: boolean, ...keys: string[]) => ({
     ready: ready(...keys),
     started: () => started,
+    reached: () => true,
   });
   expect([...decide(record, seen(false)).held]).toEqual(['1/web']);
   expect([...decide(record, seen(false, '1/api')).held]).toEqual([]);
   expect([...decide(record, seen(true)).held]).toEqual([]);
   expect([...decide({ ...record, activity: 'asleep' }, seen(false)).held]).toEqual([]);
+});
+
+test('a new release is tried by the gateway before it takes requests from one that can answer them', () => {
+  const record = held({ plan: plan('a/b', 2, [release(2, 'i')]), kept: [release(1, 'i')] });
+  const seen = (reached: boolean, ...keys: string[]) => ({
+    ready: ready(...keys),
+    started: () => true,
+    reached: () => reached,
+  });
+  expect(decide(record, seen(false, '1/web', '2/web'))).toMatchObject({
+    tried: [2],
+    traffic: [{ release: 1, weight: 100 }],
+  });
+  const moved = { tried: [], traffic: [{ release: 2, weight: 100 }] };
+  expect(decide(record, seen(true, '1/web', '2/web'))).toMatchObject(moved);
+  expect(decide(record, seen(false, '2/web'))).toMatchObject(moved);
+  expect(decide({ ...record, traffic: [] }, seen(false, '1/web', '2/web'))).toMatchObject(moved);
 });

@@ -108,10 +108,10 @@ function probeRules(backends: Backend[], probe: string, mode: 'sleeps' | 'stays'
 
 /** Weights are whole numbers and shares have decimals, so they are hundredths of a percent. */
 function weighted(backends: readonly Backend[]) {
-  return backends.map((backend) => ({
-    ...backendOf(backend),
-    ...(backends.length > 1 && { weight: Math.round(backend.part.release.weight * 100) }),
-  }));
+  return backends.map((backend) => {
+    const weight = Math.round(backend.part.release.weight * 100);
+    return { ...backendOf(backend), ...((backends.length > 1 || weight === 0) && { weight }) };
+  });
 }
 
 /** Ingress knows no weights: the release with the most requests gets all of them. */
