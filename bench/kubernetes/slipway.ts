@@ -1,6 +1,6 @@
 import { readKubeconfig, DEFAULT_TARGET, KubernetesEngine, type Target } from '@slipway/kubernetes';
 import { testGateway, type Caller, type GivenCluster } from '@slipway/testing/cluster';
-import { waitUntilGone, secondsOf, type Contender } from './contender.ts';
+import { callsDuring, secondsOf, waitUntilGone, type Contender } from './contender.ts';
 import { allReady, Observed } from './observed.ts';
 import { planOf } from './workload.ts';
 
@@ -50,6 +50,8 @@ export class Slipway implements Contender {
     });
     await engine.start();
     const observed = new Observed(engine);
+    // Its watches are opened after their lists were read, which is part of the start.
+    await callsDuring(this.caller, async () => undefined);
     this.#running = { engine, observed };
     try {
       return await work(this.#running);
