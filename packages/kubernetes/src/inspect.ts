@@ -27,7 +27,7 @@ const RIGHTS: readonly { verbs: readonly string[]; group: string; resources: rea
     group: '',
     resources: ['configmaps', 'secrets', 'services', 'serviceaccounts', 'resourcequotas'],
   },
-  { verbs: ['get', 'list', 'watch', 'delete'], group: '', resources: ['pods'] },
+  { verbs: ['get', 'list', 'watch', 'patch', 'delete'], group: '', resources: ['pods'] },
   { verbs: ['list', 'watch'], group: '', resources: ['nodes', 'events'] },
   { verbs: ['create', 'patch', 'delete', 'list', 'watch'], group: 'apps', resources: ['deployments'] },
   { verbs: ['create', 'patch', 'delete', 'list', 'watch'], group: 'batch', resources: ['jobs'] },

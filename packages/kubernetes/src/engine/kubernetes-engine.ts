@@ -33,6 +33,7 @@ import { nextRecord, plannedKeys, plannedObjects } from './next-record.ts';
 import { ObservationHub } from './observation-hub.ts';
 import { applyProtection, verifyProtection } from './protect.ts';
 import { RecordStore } from './record.ts';
+import { spareBusy } from './spare.ts';
 
 export interface KubernetesEngineOptions {
   /** Default `kubernetes`. */
@@ -214,6 +215,12 @@ export class KubernetesEngine implements Engine {
     const namespaces = view.namespacesOf(environment).map(({ name }) => name);
     jobs.removing(namespaces);
     await known.remove();
+  }
+
+  async spare(environment: string, instances: readonly string[]): Promise<void> {
+    const { environments, view, api } = this.#here();
+    const known = environments.get(environment);
+    if (known !== undefined) await spareBusy(api, view.pods(known.record.namespace), new Set(instances));
   }
 
   /** See `Engine.diff`. Compared is what the plan is in the end, not a step on the way to it. */
