@@ -204,7 +204,9 @@ export class JobRunner {
 
   async #result(job: JobRun, pod: PodView): Promise<JobResult> {
     const lastLines = await this.#logs.lastLines(pod, LAST_LINES).catch(() => []);
-    const failure = jobFailure(job, pod, lastLines.slice(-FAILURE_LINES));
+    const ended = jobFailure(job, pod, lastLines.slice(-FAILURE_LINES));
+    // A pod that is deleted is killed first, and may be seen between the two.
+    const failure = ended !== null && this.#isRemoved(pod.namespace) ? REMOVED : ended;
     const end = pod.container?.state.kind === 'ended' ? pod.container.state : null;
     if (isOpen(pod)) await this.#end(pod, 'cancelled');
     return {
@@ -217,10 +219,14 @@ export class JobRunner {
     };
   }
 
+  #isRemoved(namespace: string): boolean {
+    const known = this.#view.namespace(namespace);
+    return this.#removing.has(namespace) || known === undefined || known.terminating !== null;
+  }
+
   #vanished(job: JobRun, namespace: string): JobResult {
-    const removed = this.#removing.has(namespace) || this.#view.namespace(namespace) === undefined;
-    const failure = removed
-      ? failureOf('cancelled', 'It was ended, because its environment was removed.')
+    const failure = this.#isRemoved(namespace)
+      ? REMOVED
       : failureOf(
           'lost',
           'Its pod was deleted, so nobody knows how it ended. Look at what it does before it is run again.',
@@ -228,6 +234,8 @@ export class JobRunner {
     return { id: job.id, outcome: 'failed', failure, lastLines: [], startedAt: Date.now(), finishedAt: Date.now() };
   }
 }
+
+const REMOVED = failureOf('cancelled', 'It was ended, because its environment was removed.');
 
 function isOpen({ phase }: PodView): boolean {
   return phase !== 'Succeeded' && phase !== 'Failed';
