@@ -1,8 +1,10 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
     include: ['packages/*/src/**/*.test.ts', 'packages/dashboard/test/**/*.test.ts', 'testing/**/*.test.ts'],
+    // These need a Kubernetes cluster: npm run test:cluster.
+    exclude: [...configDefaults.exclude, '**/*.cluster.test.ts'],
     globalSetup: ['testing/src/global-setup.ts'],
     pool: 'forks',
     // Real processes on a shared machine: generous, and every wait inside a test has a bound and a message of its own.

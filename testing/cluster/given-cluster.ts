@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { cannotRun, isExecutable } from '../src/chromium.ts';
+import { Api } from './api.ts';
+import type { Feature } from './cluster.ts';
+import { buildImage, type ImageOptions } from './image.ts';
+import { importImage, NODE_IMAGE } from './images.ts';
+
+/** The cluster that a `*.cluster.test.ts` runs on. */
+export interface GivenCluster {
+  kubeconfig: string;
+  /**
+   * `ours` was started for this run: the machine reaches the addresses of its pods and services, images can be given to it, and its nodes may be broken.
+   * `foreign` was named in SLIPWAY_TEST_KUBECONFIG: nothing of that holds, and other people may use it.
+   */
+  kind: 'ours' | 'foreign';
+  /** An image with `node` and `sh`. */
+  image: string;
+  api: Api;
+  /**
+   * Whether it has something beyond the least, or whether there is the program `helm` on PATH. When not, the end of the run says that `what` was
+   * not run.
+   */
+  has(feature: Feature | 'helm', what: string): boolean;
+  /** Builds an image and gives it to every node; pods use it with `imagePullPolicy: IfNotPresent`. Only for `ours`. */
+  addImage(options: ImageOptions, folder: string): Promise<void>;
+}
+
+/** @throws {Error} when the tests were not started by `npm run test:cluster`. */
+export async function givenCluster(): Promise<GivenCluster> {
+  const kubeconfig = process.env['SLIPWAY_TEST_KUBECONFIG'];
+  if (kubeconfig === undefined) throw new Error('this test needs a cluster. Start it by: npm run test:cluster -- FILE');
+  const folder = process.env['SLIPWAY_TEST_CLUSTER_FOLDER'];
+  const foreignImage = process.env['SLIPWAY_TEST_IMAGE'] ?? 'docker.io/library/node:26-slim';
+  return {
+    kubeconfig,
+    kind: folder === undefined ? 'foreign' : 'ours',
+    image: folder === undefined ? foreignImage : NODE_IMAGE,
+    api: await Api.open(kubeconfig),
+    has(feature, what) {
+      const lacking = feature === 'helm' ? whyNoHelm() : whyNot(feature, folder !== undefined);
+      if (lacking !== null) cannotRun(what, lacking);
+      return lacking === null;
+    },
+    async addImage(options, work) {
+      if (folder === undefined) throw new Error(`${options.name} can't be given to a foreign cluster`);
+      const archive = await buildImage(options, work);
+      const { sockets } = JSON.parse(readFileSync(path.join(folder, 'nodes.json'), 'utf8')) as { sockets: string[] };
+      await Promise.all(sockets.map((socket) => importImage(socket, archive)));
+    },
+  };
+}
+
+function whyNot(feature: Feature, ours: boolean): string | null {
+  if ((process.env['SLIPWAY_TEST_CLUSTER_FEATURES'] ?? '').split(',').includes(feature)) return null;
+  return ours ? `the cluster was started without what ${feature} need` : 'the cluster is not ours';
+}
+
+function whyNoHelm(): string | null {
+  const folders = (process.env['PATH'] ?? '').split(path.delimiter);
+  if (folders.some((folder) => isExecutable(path.join(folder, 'helm')))) return null;
+  return 'no helm is on PATH, and none could be built';
+}

@@ -1,0 +1,5 @@
+export { Api, ApiError } from './api.ts';
+export { givenCluster } from './given-cluster.ts';
+export type { GivenCluster } from './given-cluster.ts';
+export type { ImageOptions } from './image.ts';
+export { testNamespace } from './namespace.ts';
