@@ -18,3 +18,5 @@ export type { RenderOptions } from './render/render.ts';
 export { DEFAULT_TARGET } from './render/target.ts';
 export type { Gateway, IngressController, Target } from './render/target.ts';
 export type { Secrets } from './render/variables.ts';
+export { RIGHTS } from './rights.ts';
+export type { Right, RightFor } from './rights.ts';
