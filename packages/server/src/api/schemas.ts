@@ -56,6 +56,9 @@ export const rolloutSchema = z
 
 const placeSchema = z.object({ namespace: z.string(), name: z.string() });
 
+/** What environments call a cluster. */
+export const clusterNameSchema = z.string().regex(/^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$/);
+
 export const clusterSettingsSchema = z.object({
   /** The Gateway by which requests come in. */
   gateway: placeSchema.optional(),
@@ -67,6 +70,8 @@ export const clusterSettingsSchema = z.object({
   port: z.int().min(1).max(65535).default(80),
   /** Where processes in the cluster reach the control plane; null: as on this machine. */
   controlPlaneUrl: z.url().nullable().default(null),
+  /** Namespace of the control plane, if it is in the cluster: workers may reach it. */
+  controlPlaneNamespace: z.string().default('slipway'),
   /** Private networks (CIDR) that processes may reach. */
   reach: z.array(z.string()).default([]),
   /** Secret in each environment's namespace by which images are pulled. */

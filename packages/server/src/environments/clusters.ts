@@ -113,10 +113,11 @@ export function clusterSource(pool: Pool, log: (message: string) => void): Engin
 }
 
 /** What of the settings the renderer has to know. */
-function targetOf({ gateway, ingress, reach, pullSecret }: ClusterSettings): Partial<Target> {
+function targetOf({ gateway, ingress, controlPlaneNamespace, reach, pullSecret }: ClusterSettings): Partial<Target> {
   return {
     ...(ingress && { entrance: { kind: 'ingress', namespace: ingress.namespace, className: ingress.name } }),
     ...(gateway && { entrance: { kind: 'gateway', namespace: gateway.namespace, name: gateway.name } }),
+    controlPlaneNamespace,
     reach,
     pullSecret,
   };
