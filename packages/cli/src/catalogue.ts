@@ -165,6 +165,12 @@ export const catalogue: CatalogueEntry[] = [
     load: () => import('./commands/agent.ts'),
   },
   {
+    name: 'postgres',
+    summary: 'run the PostgreSQL of a control plane alone',
+    usage: '[options]',
+    load: () => import('./commands/postgres.ts'),
+  },
+  {
     name: 'runner',
     summary: 'work on the tasks of one queue with the command of its worker',
     usage: '[options]',
