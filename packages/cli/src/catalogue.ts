@@ -141,6 +141,12 @@ export const catalogue: CatalogueEntry[] = [
     load: () => import('./commands/render.ts'),
   },
   {
+    name: 'install',
+    summary: 'print or apply what runs Slipway on a Kubernetes cluster',
+    usage: '--image IMAGE [--apply] [options]',
+    load: () => import('./commands/install.ts'),
+  },
+  {
     name: 'schema',
     summary: 'print the JSON Schema of slipway.yaml',
     usage: '[options]',

@@ -17,7 +17,7 @@ export interface ServerCommandOptions {
   routerPort: string;
   domain?: string;
   adminTokenFile?: string;
-  clusterFile?: string;
+  inCluster?: string;
 }
 
 /** How long the PostgreSQL beside this process may take to answer. */
@@ -44,7 +44,6 @@ export async function runControlPlane(
   const databaseUrl = await databaseOf(data);
   // Commands on this home, such as those of `kubectl exec`, use the same token.
   if (options.adminTokenFile !== undefined) writeSecret(files.token, `${tokenIn(options.adminTokenFile)}\n`);
-  const cluster = options.clusterFile === undefined ? null : readGiven('--cluster-file', options.clusterFile);
   const [{ runServer }, dashboard] = await Promise.all([
     import('@slipway/server'),
     role === 'worker' ? null : builtDashboard(),
@@ -63,7 +62,7 @@ export async function runControlPlane(
     log: logLine,
     ...(dashboard === null ? {} : { dashboardFolder: dashboard }),
     ...(options.domain === undefined ? {} : { domain: options.domain }),
-    ...(cluster === null ? {} : { ownCluster: cluster }),
+    ...(options.inCluster === undefined ? {} : { ownCluster: options.inCluster }),
   });
 }
 
@@ -85,7 +84,7 @@ async function databaseOf(data: string): Promise<string> {
 }
 
 function tokenIn(file: string): string {
-  const token = readGiven('--admin-token-file', file).trim();
+  const token = readGiven(file).trim();
   // It travels in a header; what is shorter could be guessed.
   if (/^[\x21-\x7e]{20,}$/.test(token)) return token;
   throw new SlipwayError('mistake', `${file} holds no token`, {
@@ -93,11 +92,13 @@ function tokenIn(file: string): string {
   });
 }
 
-function readGiven(option: string, file: string): string {
+function readGiven(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new SlipwayError('mistake', `${option} ${file} can't be read (${errorCode(error)})`, { cause: error });
+    throw new SlipwayError('mistake', `--admin-token-file ${file} can't be read (${errorCode(error)})`, {
+      cause: error,
+    });
   }
 }
 

@@ -6,10 +6,16 @@ import { messageOf, SlipwayError } from '@slipway/app';
 import { clusterNameSchema, clusterSettingsSchema, type ClusterSettings } from '../api/schemas.ts';
 import { addCluster, listClusters } from './clusters.ts';
 
-const declarationSchema = z.strictObject({
-  name: clusterNameSchema,
-  settings: clusterSettingsSchema,
-});
+/** What a chart has no value for is empty there. */
+const settingsSchema = z.preprocess(
+  (given) =>
+    typeof given === 'object' && given !== null
+      ? Object.fromEntries(Object.entries(given).filter(([, setting]) => setting !== null && setting !== ''))
+      : given,
+  clusterSettingsSchema.strict(),
+);
+
+const declarationSchema = z.strictObject({ name: clusterNameSchema, settings: settingsSchema });
 
 /** The cluster that the control plane runs in, as whoever installed it there declares it. */
 export type OwnClusterDeclaration = z.infer<typeof declarationSchema>;
