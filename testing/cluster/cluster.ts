@@ -18,11 +18,21 @@ import { startNetworkPolicies } from './network-policies.ts';
 import { makeMountPoints, makeNode, type Node } from './node.ts';
 import type { Parts } from './parts.ts';
 import { makePki } from './pki.ts';
+import { startRegistry } from './registry.ts';
 import { Releases } from './releases.ts';
 import { keepSysctls } from './sysctls.ts';
 
 /** `gateway`: the Gateway API at port 80 of the first node, class `traefik`. `network policies`: enforced. */
 export type Feature = 'gateway' | 'network policies';
+
+/** In the cluster's folder: how images are given to it. */
+export const NODES_FILE = 'nodes.json';
+export interface NodesFile {
+  /** Of each node's containerd. */
+  sockets: string[];
+  /** Address of the registry. */
+  registry: string;
+}
 
 export interface ClusterOptions {
   parts: Parts;
@@ -108,17 +118,17 @@ export class TestCluster {
       releases,
     );
     say(`making ${count === 1 ? 'one node' : `${count} nodes`} on ${addresses.bridge}`);
-    const nodes: Node[] = [];
-    for (let number = 1; number <= count; number += 1)
-      nodes.push(await makeNode(number, { addresses, folder: this.#folder, nodes: count }, releases));
+    const around = { addresses, folder: this.#folder, nodes: count };
+    const first = await makeNode(1, around, releases);
+    const nodes: [Node, ...Node[]] = [first];
+    for (let number = 2; number <= count; number += 1) nodes.push(await makeNode(number, around, releases));
 
-    const [pki, archives, sockets] = await Promise.all([
+    const [registry, pki, archives, sockets] = await Promise.all([
+      startRegistry(nodes, { folder: this.#folder, logs: this.#logs }, releases),
       makePki(path.join(this.#folder, 'pki'), addresses),
       this.#buildImages(),
       Promise.all(nodes.map((node) => startContainerd(node, { addresses, logs: this.#logs }, releases))),
     ]);
-    const first = nodes[0];
-    if (first === undefined) throw new Error('a cluster has at least one node');
     const control = { addresses, folder: this.#folder, logs: this.#logs, pki, programs: parts.programs, node: first };
     say('starting the control plane');
     const api = await this.#startControlPlane(control);
@@ -134,7 +144,7 @@ export class TestCluster {
     // It looks for its node's object once, when it starts.
     if (typeof parts.networkPolicies === 'string')
       for (const node of nodes) startNetworkPolicies(parts.networkPolicies, node, addOns, releases);
-    await writeFile(path.join(this.#folder, 'nodes.json'), JSON.stringify({ sockets }));
+    await writeFile(path.join(this.#folder, NODES_FILE), JSON.stringify({ sockets, registry }));
   }
 
   get #logs(): string {

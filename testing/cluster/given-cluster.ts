@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { cannotRun, isExecutable } from '../src/chromium.ts';
 import { Api } from './api.ts';
-import type { Feature } from './cluster.ts';
+import { NODES_FILE, type Feature, type NodesFile } from './cluster.ts';
 import { buildImage, type ImageOptions } from './image.ts';
 import { importImage, NODE_IMAGE } from './images.ts';
+import { pushImage, type PushedImage } from './push-image.ts';
 
 /** The cluster that a `*.cluster.test.ts` runs on. */
 export interface GivenCluster {
@@ -24,6 +25,8 @@ export interface GivenCluster {
   has(feature: Feature | 'helm', what: string): boolean;
   /** Builds an image and gives it to every node; pods use it with `imagePullPolicy: IfNotPresent`. Only for `ours`. */
   addImage(options: ImageOptions, folder: string): Promise<void>;
+  /** Builds an image and pushes it to the cluster's registry, where nodes pull it from by tag or digest. Only for `ours`. */
+  pushImage(options: ImageOptions, folder: string): Promise<PushedImage>;
 }
 
 /** @throws {Error} when the tests were not started by `npm run test:cluster`. */
@@ -43,12 +46,19 @@ export async function givenCluster(): Promise<GivenCluster> {
       return lacking === null;
     },
     async addImage(options, work) {
-      if (folder === undefined) throw new Error(`${options.name} can't be given to a foreign cluster`);
+      const { sockets } = readNodes(folder, options);
       const archive = await buildImage(options, work);
-      const { sockets } = JSON.parse(readFileSync(path.join(folder, 'nodes.json'), 'utf8')) as { sockets: string[] };
       await Promise.all(sockets.map((socket) => importImage(socket, archive)));
     },
+    async pushImage(options, work) {
+      return pushImage(options, readNodes(folder, options).registry, work);
+    },
   };
+}
+
+function readNodes(folder: string | undefined, { name }: ImageOptions): NodesFile {
+  if (folder === undefined) throw new Error(`${name} can't be given to a foreign cluster`);
+  return JSON.parse(readFileSync(path.join(folder, NODES_FILE), 'utf8')) as NodesFile;
 }
 
 function whyNot(feature: Feature, ours: boolean): string | null {

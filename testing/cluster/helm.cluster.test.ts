@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { temporaryFolder } from '../src/folder.ts';
+import { waitFor } from '../src/wait-for.ts';
 import { command } from './command.ts';
 import { givenCluster, type GivenCluster } from './given-cluster.ts';
 import { testNamespace } from './namespace.ts';
@@ -31,5 +32,6 @@ test('helm installs a chart, waits until its pods are ready, and uninstalls it',
   await helm('install', 'first', chart, '--set', 'replicas=2', '--wait', '--timeout', '50s');
   expect(await ready()).toHaveLength(2);
   await helm('uninstall', 'first', '--wait', '--timeout', '50s');
-  expect(await ready()).toEqual([]);
+  // It waits until the deployment is gone; its pods follow.
+  await waitFor(async () => (await ready()).length === 0, { what: 'the pods to go', seconds: 30 });
 });

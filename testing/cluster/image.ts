@@ -13,15 +13,18 @@ export interface ImageOptions {
   env?: string[];
 }
 
-/**
- * Writes an image with one layer as an archive that `ctr images import` and `docker load` take.
- *
- * @param folder For the archive and what it is made of; must exist.
- * @returns The archive's path.
- */
-export async function buildImage({ name, files, entrypoint, env }: ImageOptions, folder: string): Promise<string> {
-  const work = path.join(folder, name.replaceAll(/[^\w.]/g, '-'));
-  const root = path.join(work, 'root');
+/** What an image consists of: one layer and what says how it is run. */
+export interface ImageParts {
+  /** A tar file. */
+  layer: string;
+  layerDigest: string;
+  /** JSON. */
+  config: string;
+}
+
+/** @param folder For the layer; must exist. */
+export async function makeImageParts({ files, entrypoint, env }: ImageOptions, folder: string): Promise<ImageParts> {
+  const root = path.join(folder, 'root');
   for (const directory of ['tmp', 'etc', 'dev', 'proc', 'sys'])
     await mkdir(path.join(root, directory), { recursive: true });
   for (const [target, source] of Object.entries(files)) {
@@ -29,18 +32,31 @@ export async function buildImage({ name, files, entrypoint, env }: ImageOptions,
     await mkdir(path.dirname(file), { recursive: true });
     await (typeof source === 'string' ? copyFile(source, file) : symlink(source.link, file));
   }
-  const layer = path.join(work, 'layer.tar');
+  const layer = path.join(folder, 'layer.tar');
   await tar(root, ['.'], layer);
   await rm(root, { recursive: true });
-
+  const layerDigest = `sha256:${await sha256(layer)}`;
   const config = {
     architecture: process.arch === 'x64' ? 'amd64' : process.arch,
     os: 'linux',
     config: { Entrypoint: entrypoint, Env: ['PATH=/usr/local/bin:/usr/bin:/bin', ...(env ?? [])], WorkingDir: '/' },
-    rootfs: { type: 'layers', diff_ids: [`sha256:${await sha256(layer)}`] },
+    rootfs: { type: 'layers', diff_ids: [layerDigest] },
   };
-  await writeFile(path.join(work, 'config.json'), JSON.stringify(config));
-  const manifest = [{ Config: 'config.json', RepoTags: [name], Layers: ['layer.tar'] }];
+  return { layer, layerDigest, config: JSON.stringify(config) };
+}
+
+/**
+ * Writes an image as an archive that `ctr images import` and `docker load` take.
+ *
+ * @param folder For the archive and what it is made of; must exist.
+ * @returns The archive's path.
+ */
+export async function buildImage(options: ImageOptions, folder: string): Promise<string> {
+  const work = path.join(folder, options.name.replaceAll(/[^\w.]/g, '-'));
+  await mkdir(work);
+  const { config } = await makeImageParts(options, work);
+  await writeFile(path.join(work, 'config.json'), config);
+  const manifest = [{ Config: 'config.json', RepoTags: [options.name], Layers: ['layer.tar'] }];
   await writeFile(path.join(work, 'manifest.json'), JSON.stringify(manifest));
   const archive = `${work}.tar`;
   await tar(work, ['manifest.json', 'config.json', 'layer.tar'], archive);

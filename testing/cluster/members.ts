@@ -1,4 +1,4 @@
-import { readdir, readlink } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { waitFor } from '../src/wait-for.ts';
 import { processesIn } from './cgroups.ts';
 
@@ -18,14 +18,25 @@ export async function membersOf({ mountNamespace, cgroup }: NodeRecord): Promise
 
 /** Kills them by their PIDs, also those that come up meanwhile, and waits until they are gone. */
 export async function endMembers(record: NodeRecord, { except }: { except?: number } = {}): Promise<void> {
+  const killed = new Set<number>();
   await waitFor(
     async () => {
       const left = (await membersOf(record)).filter((pid) => pid !== except);
-      for (const pid of left) kill(pid);
-      return left.length === 0;
+      for (const pid of left) {
+        kill(pid);
+        killed.add(pid);
+      }
+      // One that is about to end has left its namespaces before it has ended.
+      return left.length === 0 && (await stillRunning([...killed])).length === 0;
     },
     { what: `the processes of ${record.cgroup} to end`, seconds: 20 },
   );
+}
+
+/** Those that have not ended. An ended one stays in /proc until its parent, or who has adopted it, asks for its exit code. */
+export async function stillRunning(pids: number[]): Promise<number[]> {
+  const states = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') X ')));
+  return pids.filter((_, index) => !/\) [ZX] /.test(states[index] ?? ''));
 }
 
 function kill(pid: number): void {

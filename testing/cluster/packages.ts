@@ -14,6 +14,7 @@ const PACKAGES: Record<string, string> = {
   '/usr/sbin/iptables': 'iptables',
   '/usr/sbin/ipset': 'ipset',
   '/bin/busybox': 'busybox-static',
+  '/usr/bin/docker-registry': 'docker-registry',
   '/usr/bin/openssl': 'openssl',
   '/sbin/ip': 'iproute2',
 };

@@ -14,6 +14,8 @@ export interface ProgramOptions {
   env?: Record<string, string>;
   /** Enters the namespaces of this process. */
   inside?: number;
+  /** Which of them. `mounts`: it stays in the machine's network, and belongs to the node all the same, for what removes a killed run's. Default `all`. */
+  namespaces?: 'all' | 'mounts';
 }
 
 /** A long-running part of the cluster. */
@@ -30,11 +32,12 @@ export interface Program {
 const GRACE_SECONDS = 10;
 const LINES_TO_SHOW = 15;
 
-export function startProgram({ name, program, args, logs, env, inside }: ProgramOptions): Program {
+export function startProgram(options: ProgramOptions): Program {
+  const { name, program, args, logs, env, inside, namespaces } = options;
   const log = path.join(logs, `${name}.log`);
   const file = openSync(log, 'a');
   // nsenter becomes the program, so that the child's PID is the program's.
-  const line = inside === undefined ? [program, ...args] : ['nsenter', ...enter(inside), program, ...args];
+  const line = inside === undefined ? [program, ...args] : ['nsenter', ...enter(inside, namespaces), program, ...args];
   const child = spawn(line[0] ?? '', line.slice(1), {
     env: { ...process.env, ...env },
     stdio: ['ignore', file, file],
@@ -74,6 +77,6 @@ export function startProgram({ name, program, args, logs, env, inside }: Program
 }
 
 /** Arguments of nsenter for what belongs to a node. */
-export function enter(holder: number): string[] {
-  return ['-t', String(holder), '-n', '-m', '--'];
+export function enter(holder: number, namespaces: ProgramOptions['namespaces'] = 'all'): string[] {
+  return ['-t', String(holder), '-m', ...(namespaces === 'all' ? ['-n'] : []), '--'];
 }

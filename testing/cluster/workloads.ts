@@ -53,7 +53,9 @@ export interface Pod {
     phase: string;
     podIP?: string;
     conditions?: { type: string; status: string }[];
-    containerStatuses?: { state: { terminated?: { reason?: string; exitCode: number } } }[];
+    containerStatuses?: {
+      state: { waiting?: { reason?: string }; terminated?: { reason?: string; exitCode: number } };
+    }[];
   };
 }
 
