@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { SlipwayError } from '@slipway/app/errors';
+import { messageOf, SlipwayError } from '@slipway/app/errors';
 import type { Command } from 'commander';
 import { contextOf } from '../context.ts';
 import { logLine } from '../log-line.ts';
@@ -19,7 +19,9 @@ export function define(command: Command): void {
       const asked = new Promise<null>((resolve) => {
         for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(null));
       });
-      await postgres.start();
+      await postgres.start().catch((error: unknown) => {
+        throw new SlipwayError('transient', messageOf(error), { cause: error });
+      });
       const capping = setInterval(() => capLog(join(folder, 'postgres.log')), CAP_LOG_MILLISECONDS);
       const ended = await Promise.race([asked, postgres.exited]);
       clearInterval(capping);

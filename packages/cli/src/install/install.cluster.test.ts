@@ -1,0 +1,271 @@
+import { execFile } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { cannotRun, startProcess, temporaryFolder, waitFor } from '@slipway/testing';
+import { givenCluster, testNamespace, type GivenCluster } from '@slipway/testing/cluster';
+import { slipway } from '../test/slipway.ts';
+import { slipwayImage } from './image-under-test.ts';
+
+/** Slipway installed on a real cluster: by the real Helm, and by `slipway install`. */
+
+const chart = join(import.meta.dirname, '..', '..', '..', '..', 'chart');
+const READY_SECONDS = 150;
+
+let cluster: GivenCluster;
+let image: string;
+
+beforeAll(async () => {
+  cluster = await givenCluster();
+  if (cluster.kind === 'foreign') return;
+  const options = await slipwayImage();
+  image = options.name;
+  await cluster.addImage(options, await temporaryFolder());
+}, 300_000);
+afterAll(() => cluster.api.close());
+
+test(
+  'helm installs, upgrades with the same token and data, and leaves only the volume',
+  { timeout: 400_000 },
+  async ({ skip }) => {
+    if (!cluster.has('helm', 'the installation by Helm')) skip();
+    if (isForeign('the installation by Helm')) skip();
+    const place = await preparedPlace();
+    const { namespace } = place;
+    const values = await valuesFile(place);
+    const helm = (...args: string[]) => kubeTool('helm', [...args, '--namespace', namespace]);
+
+    const notes = await helm(
+      'install',
+      'slipway',
+      chart,
+      '--values',
+      values,
+      '--wait',
+      '--timeout',
+      `${READY_SECONDS}s`,
+    );
+    expect(notes).toContain('kubectl port-forward service/slipway 7300:80');
+    expect(await readyReplicas(namespace)).toBe(1);
+    expect(await askFrom({ namespace, role: 'worker' })).toBe('{"status":"ok"}');
+
+    const token = await tokenOf(namespace);
+    const first = await forwarded(namespace, token);
+    expect((await slipway(['status', '--json'], first)).stdout).toBe('{"apps":[]}\n');
+    await waitForOwnCluster(first);
+    // Data of the database that has to be there after the pod was replaced.
+    expect((await slipway(['token', 'create', 'kept', '--role', 'viewer'], first)).code).toBe(0);
+
+    await helm(
+      'upgrade',
+      'slipway',
+      chart,
+      '--values',
+      values,
+      '--set',
+      'cluster.domain=example.com',
+      '--wait',
+      '--timeout',
+      `${READY_SECONDS}s`,
+    );
+    expect(await tokenOf(namespace)).toBe(token);
+    const second = await forwarded(namespace, token);
+    expect((await slipway(['token', 'list'], second)).stdout).toContain('kept');
+    await waitFor(
+      async () => (await slipway(['cluster', 'list', '--json'], second)).stdout.includes('"domain":"example.com"'),
+      {
+        what: 'the changed settings of the cluster',
+        seconds: 60,
+      },
+    );
+
+    await helm('uninstall', 'slipway', '--wait', '--timeout', '90s');
+    expect(await left(namespace)).toEqual(['persistentvolumeclaims/data-slipway-0']);
+  },
+);
+
+test(
+  'slipway install prints what it applies, applies it again with the same token, and Slipway runs',
+  { timeout: 300_000 },
+  async ({ skip }) => {
+    if (isForeign('the installation by slipway install')) skip();
+    const place = await preparedPlace();
+    const { namespace } = place;
+    const install = ['install', '--namespace', namespace, '--values', await valuesFile(place)];
+    const apply = [...install, '--apply', '--kubeconfig', cluster.kubeconfig];
+
+    const applied = await slipway(apply);
+    onTestFinished(async () => {
+      for (const kind of ['clusterroles', 'clusterrolebindings'])
+        await cluster.api.delete(`/apis/rbac.authorization.k8s.io/v1/${kind}/${namespace}-slipway`);
+    });
+    expect(applied).toMatchObject({ code: 0, stderr: '' });
+    await waitFor(async () => (await readyReplicas(namespace)) === 1, {
+      what: 'the pod to be ready',
+      seconds: READY_SECONDS,
+    });
+    const token = await tokenOf(namespace);
+    const home = await forwarded(namespace, token);
+    expect((await slipway(['status', '--json'], home)).stdout).toBe('{"apps":[]}\n');
+    await waitForOwnCluster(home);
+
+    expect((await slipway(apply)).code).toBe(0);
+    expect(await tokenOf(namespace)).toBe(token);
+    // What is printed is what is applied: kubectl sees nothing to change.
+    const printed = join(await temporaryFolder(), 'printed.yaml');
+    await writeFile(printed, (await slipway([...install, '--admin-token-secret', 'slipway-admin-token'])).stdout);
+    expect(
+      await kubeTool('kubectl', ['diff', '--server-side', '--field-manager', 'slipway-install', '--filename', printed]),
+    ).toBe('');
+  },
+);
+
+interface Place {
+  namespace: string;
+  /** Class of the volume that was made for it, because the cluster makes none by itself. */
+  storageClass: string;
+  ingressClass: string;
+}
+
+async function preparedPlace(): Promise<Place> {
+  const { api } = cluster;
+  const namespace = await testNamespace(api);
+  const node = (await api.get<{ items: { metadata: { name: string } }[] }>('/api/v1/nodes')).items[0]?.metadata.name;
+  const folder = join(await temporaryFolder(), 'volume');
+  await mkdir(folder);
+  const created = async (path: string, object: { metadata: { name: string } }) => {
+    await api.create(path, object);
+    onTestFinished(() => api.delete(`${path}/${object.metadata.name}`));
+  };
+  await created('/api/v1/persistentvolumes', {
+    metadata: { name: namespace },
+    // A local volume and no hostPath: of that the kubelet does not give the group its folder.
+    ...{ spec: volume(folder, namespace, String(node)) },
+  });
+  await created('/apis/networking.k8s.io/v1/ingressclasses', {
+    metadata: { name: namespace },
+    ...{ spec: { controller: 'slipway.test/none' } },
+  });
+  return { namespace, storageClass: namespace, ingressClass: namespace };
+}
+
+function volume(folder: string, storageClassName: string, node: string): object {
+  return {
+    capacity: { storage: '1Gi' },
+    accessModes: ['ReadWriteOnce'],
+    persistentVolumeReclaimPolicy: 'Retain',
+    storageClassName,
+    local: { path: folder },
+    nodeAffinity: {
+      required: {
+        nodeSelectorTerms: [{ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [node] }] }],
+      },
+    },
+  };
+}
+
+async function valuesFile({ namespace, storageClass, ingressClass }: Place): Promise<string> {
+  const file = join(await temporaryFolder(), 'values.json');
+  const small = { requests: { cpu: '10m', memory: '64Mi' } };
+  await writeFile(
+    file,
+    JSON.stringify({
+      image,
+      storage: { size: '500Mi', className: storageClass },
+      cluster: { ingress: { namespace, name: ingressClass } },
+      resources: { server: small, agent: small, postgres: small },
+    }),
+  );
+  return file;
+}
+
+function isForeign(what: string): boolean {
+  if (cluster.kind === 'ours') return false;
+  cannotRun(what, 'no image can be given to the cluster in SLIPWAY_TEST_KUBECONFIG');
+  return true;
+}
+
+async function kubeTool(program: 'helm' | 'kubectl', args: string[]): Promise<string> {
+  return (await promisify(execFile)(program, [...args, '--kubeconfig', cluster.kubeconfig])).stdout;
+}
+
+async function readyReplicas(namespace: string): Promise<number> {
+  const path = `/apis/apps/v1/namespaces/${namespace}/statefulsets/slipway`;
+  return (await cluster.api.get<{ status: { readyReplicas?: number } }>(path)).status.readyReplicas ?? 0;
+}
+
+async function tokenOf(namespace: string): Promise<string> {
+  const path = `/api/v1/namespaces/${namespace}/secrets/slipway-admin-token`;
+  const { data } = await cluster.api.get<{ data: { token: string } }>(path);
+  return Buffer.from(data.token, 'base64').toString();
+}
+
+/** Reaches it as the notes say, and logs in. @returns the home that is logged in. */
+async function forwarded(namespace: string, token: string): Promise<{ home: string }> {
+  const args = ['port-forward', 'service/slipway', ':80', '--namespace', namespace, '--kubeconfig', cluster.kubeconfig];
+  const forwarding = startProcess('kubectl', args);
+  const [, port] = await forwarding.waitForOutput(/127\.0\.0\.1:(\d+)/, 30);
+  const home = await temporaryFolder();
+  const login = await slipway(['login', `http://127.0.0.1:${port}`], { home, input: token });
+  expect(login).toMatchObject({ code: 0 });
+  return { home };
+}
+
+async function waitForOwnCluster(at: { home: string }): Promise<void> {
+  await waitFor(
+    async () => (await slipway(['cluster', 'list', '--json'], at)).stdout.includes('"access":"in-cluster"'),
+    {
+      what: 'the cluster to be an engine',
+      seconds: 60,
+    },
+  );
+}
+
+/** What a pod in the namespace of an environment gets from the Service: name, policy and port. */
+async function askFrom({ namespace }: { namespace: string; role: 'worker' }): Promise<string> {
+  const { api } = cluster;
+  const from = await testNamespace(api);
+  await api.patch(`/api/v1/namespaces/${from}`, { metadata: { labels: { 'slipway.dev/environment': from } } });
+  await api.create(`/api/v1/namespaces/${from}/pods`, {
+    metadata: { name: 'asks' },
+    spec: {
+      restartPolicy: 'Never',
+      containers: [
+        {
+          name: 'asks',
+          image: cluster.image,
+          imagePullPolicy: 'IfNotPresent',
+          command: ['wget', '-q', '-T', '20', '-O', '-', `http://slipway.${namespace}.svc.cluster.local/healthz`],
+        },
+      ],
+    },
+  });
+  const phase = async () =>
+    (await api.get<{ status: { phase: string } }>(`/api/v1/namespaces/${from}/pods/asks`)).status.phase;
+  await waitFor(async () => /^(Succeeded|Failed)$/.test(await phase()), { what: 'the asking pod to end', seconds: 90 });
+  return await api.text(`/api/v1/namespaces/${from}/pods/asks/log`);
+}
+
+/** Objects with the labels of the installation, wherever they are. */
+async function left(namespace: string): Promise<string[]> {
+  const selector = '?labelSelector=app.kubernetes.io%2Fname%3Dslipway,app.kubernetes.io%2Finstance%3Dslipway';
+  const kinds = {
+    [`/api/v1/namespaces/${namespace}`]: ['pods', 'services', 'secrets', 'serviceaccounts', 'persistentvolumeclaims'],
+    [`/apis/apps/v1/namespaces/${namespace}`]: ['statefulsets'],
+    [`/apis/networking.k8s.io/v1/namespaces/${namespace}`]: ['networkpolicies'],
+  };
+  const found: string[] = [];
+  for (const [root, plurals] of Object.entries(kinds))
+    for (const plural of plurals) {
+      const { items } = await cluster.api.get<{ items: { metadata: { name: string } }[] }>(
+        `${root}/${plural}${selector}`,
+      );
+      found.push(...items.map(({ metadata }) => `${plural}/${metadata.name}`));
+    }
+  for (const kind of ['clusterroles', 'clusterrolebindings']) {
+    const path = `/apis/rbac.authorization.k8s.io/v1/${kind}/${namespace}-slipway`;
+    if ((await cluster.api.send('GET', path)).status !== 404) found.push(`${kind}/${namespace}-slipway`);
+  }
+  return found;
+}
