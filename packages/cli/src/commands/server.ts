@@ -8,10 +8,7 @@ export function define(command: Command): void {
       '--admin-token-file <file>',
       'file with the token of the administrator (default: one that is made in the home)',
     )
-    .option(
-      '--cluster-file <file>',
-      'file with the name and settings of the cluster this runs in, which becomes an engine',
-    )
+    .option('--in-cluster <json>', 'name and settings of the cluster that this runs in, which becomes an engine')
     .addHelpText(
       'after',
       '\nNeeds DATABASE_URL: a PostgreSQL of your own, which several servers may share. Or `slipway postgres` on the same home.',

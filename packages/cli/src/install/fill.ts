@@ -75,7 +75,16 @@ function fillHole(hole: Hole, scope: Scope): Json | typeof NOTHING {
 }
 
 function textOf(part: TextHole, scope: Scope): string {
-  return part.hole === 'json' ? JSON.stringify(valueAt(scope.values, part.path)) : scope[part.hole];
+  return part.hole === 'json' ? sortedJson(valueAt(scope.values, part.path)) : scope[part.hole];
+}
+
+/** With its keys in order, as Go writes it: a pod is not replaced because another tool has installed it. */
+function sortedJson(value: Json): string {
+  return JSON.stringify(value, (_, part: Json) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
 }
 
 function holds(condition: Condition, values: Json): boolean {
