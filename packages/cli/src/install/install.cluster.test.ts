@@ -12,6 +12,8 @@ import { slipwayImage } from './image-under-test.ts';
 
 const chart = join(import.meta.dirname, '..', '..', '..', '..', 'chart');
 const READY_SECONDS = 150;
+const ASKS =
+  'fetch(process.argv[1], { signal: AbortSignal.timeout(10_000) }).then(async (a) => console.log(await a.text()), () => console.log("refused"))';
 
 let cluster: GivenCluster;
 let image: string;
@@ -48,7 +50,9 @@ test(
     );
     expect(notes).toContain('kubectl port-forward service/slipway 7300:80');
     expect(await readyReplicas(namespace)).toBe(1);
-    expect(await askFrom({ namespace, role: 'worker' })).toBe('{"status":"ok"}');
+    expect(await askFrom('an environment', namespace)).toBe('{"status":"ok"}\n');
+    if (cluster.has('network policies', 'who may not reach Slipway'))
+      expect(await askFrom('a stranger', namespace)).toBe('refused\n');
 
     const token = await tokenOf(namespace);
     const first = await forwarded(namespace, token);
@@ -222,11 +226,12 @@ async function waitForOwnCluster(at: { home: string }): Promise<void> {
   );
 }
 
-/** What a pod in the namespace of an environment gets from the Service: name, policy and port. */
-async function askFrom({ namespace }: { namespace: string; role: 'worker' }): Promise<string> {
+/** What a pod elsewhere gets from the Service: by its name, on its port, through the policy. */
+async function askFrom(who: 'an environment' | 'a stranger', namespace: string): Promise<string> {
   const { api } = cluster;
   const from = await testNamespace(api);
-  await api.patch(`/api/v1/namespaces/${from}`, { metadata: { labels: { 'slipway.dev/environment': from } } });
+  if (who === 'an environment')
+    await api.patch(`/api/v1/namespaces/${from}`, { metadata: { labels: { 'slipway.dev/environment': from } } });
   await api.create(`/api/v1/namespaces/${from}/pods`, {
     metadata: { name: 'asks' },
     spec: {
@@ -236,7 +241,7 @@ async function askFrom({ namespace }: { namespace: string; role: 'worker' }): Pr
           name: 'asks',
           image: cluster.image,
           imagePullPolicy: 'IfNotPresent',
-          command: ['wget', '-q', '-T', '20', '-O', '-', `http://slipway.${namespace}.svc.cluster.local/healthz`],
+          command: ['node', '-e', ASKS, `http://slipway.${namespace}.svc.cluster.local/healthz`],
         },
       ],
     },
