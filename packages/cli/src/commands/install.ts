@@ -19,8 +19,6 @@ interface InstallOptions {
   context?: string;
 }
 
-const MANAGER = 'slipway-install';
-
 export function define(command: Command): void {
   command
     .option('--image <image>', 'of Slipway, with its tag or digest, in a registry that the cluster reaches')
@@ -55,7 +53,7 @@ async function printAll(context: Context, options: InstallOptions): Promise<void
 
 async function applyAll(context: Context, options: InstallOptions): Promise<void> {
   const { flattenKubeconfig, Manifests } = await import('@slipway/kubernetes');
-  const { adminTokenSecret, newAdminToken } = await import('../install/installation.ts');
+  const { adminTokenSecret, MANAGER, newAdminToken } = await import('../install/installation.ts');
   const kubeconfig = await flattenKubeconfig(options.kubeconfig, options.context ?? null);
   const cluster = await Manifests.open({ name: 'the cluster', kubeconfig });
   try {

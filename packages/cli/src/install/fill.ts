@@ -61,7 +61,7 @@ function fillHole(hole: Hole, scope: Scope): Json | typeof NOTHING {
     case 'text':
       return hole.parts.map((part) => (typeof part === 'string' ? part : textOf(part, scope))).join('');
     case 'when':
-      return holds(hole.condition, scope.values) ? fillOne(hole.then, scope) : NOTHING;
+      return holds(hole.condition, scope.values) ? fillOne(hole.content, scope) : NOTHING;
     case 'each': {
       const elements = valueAt(scope.values, hole.path);
       if (!Array.isArray(elements)) return NOTHING;

@@ -3,7 +3,7 @@ import { isHole, isList, type Condition, type Hole, type Template, type TextHole
 /** A file of `chart/templates`. @param template an object, or a condition with one. */
 export function helmTemplate(template: Template): string {
   if (isHole(template) && template.hole === 'when')
-    return [`{{- if ${condition(template.condition)} }}`, ...block(template.then), '{{- end }}', ''].join('\n');
+    return [`{{- if ${condition(template.condition)} }}`, ...block(template.content), '{{- end }}', ''].join('\n');
   return [...block(template), ''].join('\n');
 }
 
@@ -16,7 +16,7 @@ function block(template: Template): string[] {
 }
 
 function entry(key: string, content: Template): string[] {
-  if (isHole(content) && content.hole === 'when') return guarded(content.condition, entry(key, content.then));
+  if (isHole(content) && content.hole === 'when') return guarded(content.condition, entry(key, content.content));
   const name = /^[A-Za-z][A-Za-z0-9._/-]*$/.test(key) ? key : JSON.stringify(key);
   const lines = block(content);
   if (!isBlock(content)) return [`${name}: ${lines[0]}`];
@@ -26,7 +26,10 @@ function entry(key: string, content: Template): string[] {
 function element(content: Template): string[] {
   if (isHole(content)) {
     if (content.hole === 'when')
-      return guarded(content.condition, isList(content.then) ? content.then.flatMap(element) : element(content.then));
+      return guarded(
+        content.condition,
+        isList(content.content) ? content.content.flatMap(element) : element(content.content),
+      );
     if (content.hole === 'each')
       return [
         `{{- range $item := $.Values.${content.path} }}`,
@@ -55,12 +58,12 @@ function indented(line: string): string {
   return line.startsWith('{{-') ? line : `  ${line}`;
 }
 
-function inline(template: string | number | boolean | null | Hole | object): string {
+function inline(template: Template): string {
   if (typeof template === 'string')
     return /^[A-Za-z/][\w./-]*$/.test(template) && !isWord(template) ? template : JSON.stringify(template);
   if (template === null || typeof template !== 'object') return String(template);
-  if (isHole(template as Template)) return `{{ ${action(template as Hole)} | toJson }}`;
-  return Array.isArray(template) ? '[]' : '{}';
+  if (isHole(template)) return `{{ ${action(template)} | toJson }}`;
+  return isList(template) ? '[]' : '{}';
 }
 
 /** Words that YAML 1.1 takes for something else than a text. */

@@ -8,8 +8,8 @@ import { version } from '../version.ts';
 
 const run = promisify(execFile);
 const cli = join(import.meta.dirname, '..', '..');
-/** Beside those of the image with Node: what our command, the folders of the pod and its probes need. */
-const APPLETS = ['dirname', 'grep', 'mkdir', 'readlink', 'rm', 'uname'];
+/** Beside those of the image with Node: what our command, the agent, the folders of the pod and its probes need. */
+const APPLETS = ['chmod', 'dirname', 'grep', 'mkdir', 'mkfifo', 'readlink'];
 
 /**
  * The image of the Dockerfile, on a machine that can't build that: the same /opt/slipway, below it Node, git and a shell of this machine instead of

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { stringify } from 'yaml';
 import { cannotRun, startProcess, temporaryFolder, waitFor } from '@slipway/testing';
 import { givenCluster, testNamespace, type GivenCluster } from '@slipway/testing/cluster';
 import { slipway } from '../test/slipway.ts';
@@ -58,6 +59,7 @@ test(
     const first = await forwarded(namespace, token);
     expect((await slipway(['status', '--json'], first)).stdout).toBe('{"apps":[]}\n');
     await waitForOwnCluster(first);
+    await pushApp(first, token);
     // Data of the database that has to be there after the pod was replaced.
     expect((await slipway(['token', 'create', 'kept', '--role', 'viewer'], first)).code).toBe(0);
 
@@ -76,6 +78,7 @@ test(
     expect(await tokenOf(namespace)).toBe(token);
     const second = await forwarded(namespace, token);
     expect((await slipway(['token', 'list'], second)).stdout).toContain('kept');
+    expect((await slipway(['status'], second)).stdout).toMatch(/^hello\s/m);
     await waitFor(
       async () => (await slipway(['cluster', 'list', '--json'], second)).stdout.includes('"domain":"example.com"'),
       {
@@ -85,6 +88,11 @@ test(
     );
 
     await helm('uninstall', 'slipway', '--wait', '--timeout', '90s');
+    // Helm does not wait for what its objects have made.
+    await waitFor(async () => !(await left(namespace)).includes('pods/slipway-0'), {
+      what: 'the pod to go',
+      seconds: 90,
+    });
     expect(await left(namespace)).toEqual(['persistentvolumeclaims/data-slipway-0']);
   },
 );
@@ -138,19 +146,13 @@ async function preparedPlace(): Promise<Place> {
   const node = (await api.get<{ items: { metadata: { name: string } }[] }>('/api/v1/nodes')).items[0]?.metadata.name;
   const folder = join(await temporaryFolder(), 'volume');
   await mkdir(folder);
-  const created = async (path: string, object: { metadata: { name: string } }) => {
-    await api.create(path, object);
-    onTestFinished(() => api.delete(`${path}/${object.metadata.name}`));
+  const create = async (path: string, spec: object) => {
+    await api.create(path, { metadata: { name: namespace }, spec });
+    onTestFinished(() => api.delete(`${path}/${namespace}`));
   };
-  await created('/api/v1/persistentvolumes', {
-    metadata: { name: namespace },
-    // A local volume and no hostPath: of that the kubelet does not give the group its folder.
-    ...{ spec: volume(folder, namespace, String(node)) },
-  });
-  await created('/apis/networking.k8s.io/v1/ingressclasses', {
-    metadata: { name: namespace },
-    ...{ spec: { controller: 'slipway.test/none' } },
-  });
+  // A local volume and no hostPath: of that the kubelet does not give the group its folder.
+  await create('/api/v1/persistentvolumes', volume(folder, namespace, String(node)));
+  await create('/apis/networking.k8s.io/v1/ingressclasses', { controller: 'slipway.test/none' });
   return { namespace, storageClass: namespace, ingressClass: namespace };
 }
 
@@ -205,15 +207,51 @@ async function tokenOf(namespace: string): Promise<string> {
   return Buffer.from(data.token, 'base64').toString();
 }
 
+interface LoggedIn {
+  home: string;
+  url: string;
+}
+
 /** Reaches it as the notes say, and logs in. @returns the home that is logged in. */
-async function forwarded(namespace: string, token: string): Promise<{ home: string }> {
+async function forwarded(namespace: string, token: string): Promise<LoggedIn> {
   const args = ['port-forward', 'service/slipway', ':80', '--namespace', namespace, '--kubeconfig', cluster.kubeconfig];
   const forwarding = startProcess('kubectl', args);
   const [, port] = await forwarding.waitForOutput(/127\.0\.0\.1:(\d+)/, 30);
   const home = await temporaryFolder();
-  const login = await slipway(['login', `http://127.0.0.1:${port}`], { home, input: token });
-  expect(login).toMatchObject({ code: 0 });
-  return { home };
+  const url = `http://127.0.0.1:${port}`;
+  expect(await slipway(['login', url], { home, input: token })).toMatchObject({ code: 0 });
+  return { home, url };
+}
+
+/** Builds and checks run in the pod, and see nothing that is not theirs. */
+async function pushApp({ home, url }: LoggedIn, token: string): Promise<void> {
+  const folder = await temporaryFolder();
+  const secrets = [
+    '/var/run/secrets/kubernetes.io',
+    '/var/lib/slipway/data/postgres',
+    '/var/lib/slipway/data/repositories',
+  ];
+  await writeFile(
+    join(folder, 'slipway.yaml'),
+    stringify({
+      app: 'hello',
+      services: { web: { build: 'echo built > built', run: 'node web.js' } },
+      checks: { theirs: { run: `cat built && ! ls ${secrets.join(' ')} /etc/slipway` } },
+    }),
+  );
+  const git = (...args: string[]) => promisify(execFile)('git', args, { cwd: folder });
+  await git('init', '--quiet', '--initial-branch', 'main');
+  await git('add', '--all');
+  await git('-c', 'user.name=test', '-c', 'user.email=test@example.com', 'commit', '--quiet', '--message', 'first');
+  const target = new URL('/git/hello.git', url);
+  Object.assign(target, { username: 'slipway', password: token });
+  await git('push', '--quiet', target.href, 'main');
+  const events = async () => (await slipway(['events', 'hello'], { home })).stdout;
+  await waitFor(async () => /Check theirs (passed|failed)/.test(await events()), {
+    what: 'the check to end',
+    seconds: 60,
+  });
+  expect(await events()).toContain('Check theirs passed');
 }
 
 async function waitForOwnCluster(at: { home: string }): Promise<void> {

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { SlipwayError } from '@slipway/app';
 import type { Manifest } from '@slipway/kubernetes';
 import { fill, type Json } from './fill.ts';
 import { objects } from './objects.ts';
@@ -15,11 +14,13 @@ export interface Installation {
 }
 
 /** As Helm's is in what Helm installs. */
-const MANAGER = 'slipway-install';
+export const MANAGER = 'slipway-install';
 
 /** The objects of an installation, in the order in which they are applied, and before them the namespace, which Helm leaves to whoever installs. */
 export function installed({ release, namespace, values, adminToken }: Installation): Manifest[] {
-  const filling = { release, namespace, adminToken, values: values as Json, manager: MANAGER };
+  // Without what is undefined, as in a file.
+  const json: Json = JSON.parse(JSON.stringify(values));
+  const filling = { release, namespace, adminToken, values: json, manager: MANAGER };
   const made = Object.values(objects)
     .map((template) => fill(template, filling))
     .filter((object) => object !== null);
@@ -41,7 +42,8 @@ function namespaceOf(name: string): Manifest {
     'pod-security.kubernetes.io/enforce': 'restricted',
     'pod-security.kubernetes.io/warn': 'restricted',
   };
-  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } as Manifest['metadata'] };
+  const metadata = { name, labels };
+  return { apiVersion: 'v1', kind: 'Namespace', metadata };
 }
 
 function asManifest(object: Json): Manifest {

@@ -46,16 +46,15 @@ export const podSpec: Template = {
   initContainers: [
     {
       // Mounted below; a folder that the kubelet makes for a mount belongs to root.
-      ...container('folders', [
-        'mkdir',
-        '-p',
-        ...['agent', 'artifacts', 'postgres'].map((name) => `${HOME}/data/${name}`),
-      ]),
+      ...container(
+        'folders',
+        `mkdir -p ${['agent', 'artifacts', 'postgres'].map((name) => `${HOME}/data/${name}`).join(' ')}`,
+      ),
       resources: value('resources.postgres'),
       volumeMounts: [{ name: 'data', mountPath: HOME }],
     },
     when(OWN_DATABASE, {
-      ...container('postgres', ['slipway', 'postgres']),
+      ...container('postgres', 'slipway postgres'),
       restartPolicy: 'Always',
       resources: value('resources.postgres'),
       volumeMounts: [{ name: 'postgres-home', mountPath: HOME }, tmp('postgres'), part('postgres')],
@@ -66,7 +65,7 @@ export const podSpec: Template = {
       ),
     }),
     {
-      ...container('agent', ['slipway', 'agent', '--router-host', '0.0.0.0', '--router-port', String(ROUTER_PORT)]),
+      ...container('agent', `slipway agent --router-host 0.0.0.0 --router-port ${ROUTER_PORT}`),
       restartPolicy: 'Always',
       resources: value('resources.agent'),
       volumeMounts: [{ name: 'agent-home', mountPath: HOME }, tmp('agent'), part('agent'), part('artifacts')],
@@ -76,19 +75,10 @@ export const podSpec: Template = {
   ],
   containers: [
     {
-      ...container('server', [
-        ...[
-          'slipway',
-          'server',
-          '--host',
-          '0.0.0.0',
-          '--port',
-          String(SERVER_PORT),
-          '--router-port',
-          String(ROUTER_PORT),
-        ],
-        ...['--admin-token-file', `${TOKEN_FOLDER}/token`],
-      ]),
+      ...container(
+        'server',
+        `slipway server --host 0.0.0.0 --port ${SERVER_PORT} --router-port ${ROUTER_PORT} --admin-token-file ${TOKEN_FOLDER}/token`,
+      ),
       args: when(given('cluster.name'), ['--in-cluster', ownCluster()]),
       env: [
         ...environment(),
@@ -141,11 +131,12 @@ export const podSpec: Template = {
   ],
 };
 
-function container(name: string, command: readonly string[]) {
+/** @param command words without spaces in them. */
+function container(name: string, command: string) {
   return {
     name,
     image: value('image'),
-    command,
+    command: command.split(' '),
     env: environment(),
     securityContext: {
       allowPrivilegeEscalation: false,

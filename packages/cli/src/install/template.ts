@@ -23,7 +23,7 @@ export type Hole =
   | { hole: 'value'; path: string; required: string | null }
   | { hole: 'choice'; path: string; otherwise: Hole }
   | { hole: 'text'; parts: readonly (string | TextHole)[] }
-  | { hole: 'when'; condition: Condition; then: Template }
+  | { hole: 'when'; condition: Condition; content: Template }
   | { hole: 'each'; path: string; item: (item: Template) => Template }
   | { hole: 'item' }
   | { hole: 'release' | 'namespace' | 'manager' | 'adminToken' };
@@ -57,8 +57,8 @@ export function text(...parts: readonly (string | TextHole)[]): Hole {
 }
 
 /** Of a mapping's key or a list's element: without it the key or element is left out. A list as element of a list stands for its elements. */
-export function when(condition: Condition, then: Template): Hole {
-  return { hole: 'when', condition, then };
+export function when(condition: Condition, content: Template): Hole {
+  return { hole: 'when', condition, content };
 }
 
 /** As element of a list: one element for each of the value's. */
