@@ -208,7 +208,7 @@ export class Server {
     server.on('upgrade', (request, socket, head) => sockets.upgrade(request, socket, head));
     const port = await listen(server, options.host ?? '127.0.0.1', options.port);
     this.#releasers.push(() => closeServer(server, sockets));
-    this.#url = `http://${options.host ?? 'localhost'}:${port}`;
+    this.#url = `http://${options.host === undefined ? 'localhost' : hostForApps(options.host)}:${port}`;
     await tellWhereWeAnswer(context.pool, `http://${hostForApps(options.host)}:${port}`);
     const file = path.join(options.home, 'server.json');
     await writeWhole(file, JSON.stringify({ url: this.#url, pid: process.pid, startedAt: new Date().toISOString() }));
