@@ -98,7 +98,7 @@ test(
 );
 
 test(
-  'slipway install prints what it applies, applies it again with the same token, and Slipway runs',
+  'slipway install applies what it prints, again with the same token; Slipway outlives its database and its pod',
   { timeout: 300_000 },
   async ({ skip }) => {
     if (isForeign('the installation by slipway install')) skip();
@@ -121,6 +121,25 @@ test(
     const home = await forwarded(namespace, token);
     expect((await slipway(['status', '--json'], home)).stdout).toBe('{"apps":[]}\n');
     await waitForOwnCluster(home);
+
+    expect((await slipway(['token', 'create', 'kept', '--role', 'viewer'], home)).code).toBe(0);
+    const kept = async (at: LoggedIn) => (await slipway(['token', 'list'], at)).stdout.includes('kept');
+
+    // PostgreSQL is killed: its container starts again and recovers, and the control plane goes on.
+    const kill = 'read pid < /var/lib/slipway/data/postgres/data/postmaster.pid; kill -9 "$pid"';
+    await kubeTool('kubectl', ['exec', 'slipway-0', '-n', namespace, '-c', 'postgres', '--', 'sh', '-c', kill]);
+    await waitFor(async () => (await kept(home)) && (await restartsOfPostgres(namespace)) === 1, {
+      what: 'PostgreSQL to be started again, with its data',
+      seconds: 60,
+    });
+
+    // The pod goes, as for a drain: another one takes its place, and has nothing to do for the cluster.
+    await kubeTool('kubectl', ['delete', 'pod', 'slipway-0', '-n', namespace]);
+    await waitFor(async () => (await readyReplicas(namespace)) === 1, { what: 'the next pod', seconds: READY_SECONDS });
+    const next = await forwarded(namespace, token);
+    expect(await kept(next)).toBe(true);
+    const { stdout: events } = await slipway(['events'], next);
+    expect(events.match(/may be the engine of environments/g)).toHaveLength(1);
 
     expect((await slipway(apply)).code).toBe(0);
     expect(await tokenOf(namespace)).toBe(token);
@@ -199,6 +218,13 @@ async function kubeTool(program: 'helm' | 'kubectl', args: string[]): Promise<st
 async function readyReplicas(namespace: string): Promise<number> {
   const path = `/apis/apps/v1/namespaces/${namespace}/statefulsets/slipway`;
   return (await cluster.api.get<{ status: { readyReplicas?: number } }>(path)).status.readyReplicas ?? 0;
+}
+
+async function restartsOfPostgres(namespace: string): Promise<number | undefined> {
+  const { status } = await cluster.api.get<{
+    status: { initContainerStatuses?: { name: string; restartCount: number }[] };
+  }>(`/api/v1/namespaces/${namespace}/pods/slipway-0`);
+  return status.initContainerStatuses?.find(({ name }) => name === 'postgres')?.restartCount;
 }
 
 async function tokenOf(namespace: string): Promise<string> {
