@@ -21,7 +21,7 @@ export async function slipwayImage(): Promise<ImageOptions> {
   const staged = join(folder, 'staged');
   await run(process.execPath, [join(cli, 'stage-image.ts'), staged]);
   const runner = join(folder, 'runner');
-  await makeRunnerFolder(runner);
+  makeRunnerFolder(runner);
   const passwd = join(folder, 'passwd');
   // initdb asks for its user by name.
   await writeFile(passwd, 'root:x:0:0::/:/bin/sh\nslipway:x:10001:10001::/tmp:/bin/sh\n');

@@ -13,7 +13,7 @@ test('what a chart has no value for is left out', () => {
       },
     }),
   );
-  expect(declared).toEqual({
+  expect(declared).toMatchObject({
     name: 'local',
     settings: {
       ingress: { namespace: 'kube-system', name: 'traefik' },
