@@ -212,7 +212,7 @@ function isForeign(what: string): boolean {
 }
 
 async function kubeTool(program: 'helm' | 'kubectl', args: string[]): Promise<string> {
-  return (await promisify(execFile)(program, [...args, '--kubeconfig', cluster.kubeconfig])).stdout;
+  return (await promisify(execFile)(program, ['--kubeconfig', cluster.kubeconfig, ...args])).stdout;
 }
 
 async function readyReplicas(namespace: string): Promise<number> {
