@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { Addresses } from './addresses.ts';
 import type { Api } from './api.ts';
+import { auditArguments } from './callers.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import { etcdOf, type Node } from './node.ts';
 import type { Pki } from './pki.ts';
@@ -41,6 +42,7 @@ export async function startApiServer(options: ControlPlaneOptions, releases: Rel
     // Logs that tell stdout from stderr: alpha in 1.36.
     '--feature-gates=PodLogsQuerySplitStreams=true',
     `--etcd-servers=${ETCD}`,
+    ...(await auditArguments(options.folder, options.logs)),
     `--client-ca-file=${pki.ca.certificate}`,
     `--tls-cert-file=${certificate}`,
     `--tls-private-key-file=${key}`,

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { cannotRun, isExecutable } from '../src/chromium.ts';
 import { Api } from './api.ts';
+import { AUDIT_LOG, makeCaller, type Caller } from './callers.ts';
 import { NODES_FILE, type Feature, type NodesFile } from './cluster.ts';
 import { buildImage, type ImageOptions } from './image.ts';
 import { importImage, NODE_IMAGE } from './images.ts';
@@ -29,6 +30,8 @@ export interface GivenCluster {
   pushImage(options: ImageOptions, folder: string): Promise<PushedImage>;
   /** Where the names of such images begin. Only for `ours`. */
   registry(): string;
+  /** Somebody whose calls to the API server are counted by it. Only for `ours`. @param work For a kubeconfig. */
+  caller(name: string, work: string): Promise<Caller>;
 }
 
 /** @throws {Error} when the tests were not started by `npm run test:cluster`. */
@@ -37,11 +40,12 @@ export async function givenCluster(): Promise<GivenCluster> {
   if (kubeconfig === undefined) throw new Error('this test needs a cluster. Start it by: npm run test:cluster -- FILE');
   const folder = process.env['SLIPWAY_TEST_CLUSTER_FOLDER'];
   const foreignImage = process.env['SLIPWAY_TEST_IMAGE'] ?? 'docker.io/library/node:26-slim';
+  const api = await Api.open(kubeconfig);
   return {
     kubeconfig,
     kind: folder === undefined ? 'foreign' : 'ours',
     image: folder === undefined ? foreignImage : NODE_IMAGE,
-    api: await Api.open(kubeconfig),
+    api,
     has(feature, what) {
       const lacking = feature === 'helm' ? whyNoHelm() : whyNot(feature, folder !== undefined);
       if (lacking !== null) cannotRun(what, lacking);
@@ -56,6 +60,11 @@ export async function givenCluster(): Promise<GivenCluster> {
       return pushImage(options, readNodes(folder, options).registry, work);
     },
     registry: () => readNodes(folder, { name: 'an image' }).registry,
+    async caller(name, work) {
+      if (folder === undefined) throw new Error(`the calls of ${name} can't be counted on a foreign cluster`);
+      const log = path.join(folder, 'logs', AUDIT_LOG);
+      return await makeCaller(name, { api, kubeconfig, log, folder: work });
+    },
   };
 }
 

@@ -1,4 +1,7 @@
 export { Api, ApiError } from './api.ts';
+export type { AuditedCall, Caller } from './callers.ts';
+export { CannotRun } from './cannot-run.ts';
+export { command } from './command.ts';
 export { givenCluster } from './given-cluster.ts';
 export type { GivenCluster } from './given-cluster.ts';
 export { withLibraries } from './image.ts';
@@ -8,3 +11,4 @@ export { nodeImage } from './images.ts';
 export { testGateway } from './test-gateway.ts';
 export type { TestGateway } from './test-gateway.ts';
 export { testNamespace } from './namespace.ts';
+export { withTestCluster } from './session.ts';

@@ -33,9 +33,12 @@ test('429 closes until Retry-After is over, and halves the rate', async () => {
 });
 
 test('rising latency slows down, answers as before speed up again', () => {
-  const { pace } = paced(100);
+  const { pace, pass } = paced(100);
   pace.answered(20);
-  for (let index = 0; index < 10; index += 1) pace.answered(2_000);
+  for (let index = 0; index < 10; index += 1) {
+    pass(2_000);
+    pace.answered(2_000);
+  }
   const slow = pace.rate;
   expect(slow).toBeLessThan(50);
   for (let index = 0; index < 10_000; index += 1) pace.answered(20);
@@ -46,4 +49,22 @@ test('it never stops altogether', () => {
   const { pace } = paced(100);
   for (let index = 0; index < 50; index += 1) pace.overloaded(0);
   expect(pace.rate).toBeGreaterThan(0);
+});
+
+test('the slow answers to one burst slow down once', () => {
+  const { pace, pass } = paced(100);
+  pace.answered(20);
+  pass(3_000);
+  for (let index = 0; index < 100; index += 1) pace.answered(2_000);
+  expect(pace.rate).toBe(80);
+});
+
+test('who waits feels that the rate grows', async () => {
+  const { pace, now } = paced(100);
+  for (let index = 0; index < 100; index += 1) await pace.turn();
+  for (let index = 0; index < 50; index += 1) pace.overloaded(0);
+  const line = Array.from({ length: 100 }, async () => await pace.turn());
+  for (let index = 0; index < 1_000; index += 1) pace.answered(20);
+  await Promise.all(line);
+  expect(now()).toBeLessThan(10_000);
 });
