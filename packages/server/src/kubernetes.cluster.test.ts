@@ -123,6 +123,8 @@ const plain = (image: string): string => `
 app: shop
 services:
   web: { run: node web.mjs, image: ${image}, port: 8080, route: /, size: { cpu: 0.05, memory: 100Mi } }
+jobs:
+  migrate: { run: 'node -e "console.log(process.env.COLOUR, process.env.SLIPWAY_RELEASE)"', when: before-deploy }
 config: { COLOUR: red }
 environments:
   staging: { branch: main, engine: kubernetes, protected: true }
@@ -175,6 +177,10 @@ test('a push becomes pods that answer through the gateway; a broken one leaves t
   const { clusters } = await slipway.api<{ clusters: ApiCluster[] }>('GET', '/clusters');
   expect(clusters).toMatchObject([{ name: 'kubernetes', state: 'connected', environments: ['shop/staging'] }]);
   expect(JSON.stringify(clusters)).not.toContain('client-key');
+
+  expect(await slipway.events('shop')).toContainEqual(
+    expect.objectContaining({ kind: 'job.passed', data: expect.objectContaining({ lastLines: ['blue 1'] }) }),
+  );
 
   // Nothing differs; what somebody changes by hand is set back, and told with a name.
   const same = await slipway.api<ApiDifference>('GET', '/apps/shop/environments/staging/diff');

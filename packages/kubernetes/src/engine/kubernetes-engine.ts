@@ -250,7 +250,7 @@ export class KubernetesEngine implements Engine {
     const { jobs, environments } = this.#here();
     // What runs before the first release has no namespace of its own yet.
     const environment = job.environment === null ? null : (environments.get(job.environment) ?? null);
-    return await jobs.run(job, environment?.record.namespace ?? null, options);
+    return await jobs.run({ ...job, folder: job.image ?? job.folder }, environment?.record.namespace ?? null, options);
   }
 
   async cancel(jobId: string): Promise<void> {
