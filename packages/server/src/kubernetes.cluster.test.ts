@@ -308,3 +308,72 @@ test('workers run in their own image with the runner beside it; what runs out of
   await slipway.api('DELETE', '/apps/bakery/environments/staging?confirm=staging');
   await gone('bakery--staging');
 }, 600_000);
+
+/** Asks all the time until it is stopped. */
+function steadyRequests(host: string) {
+  const answers = new Map<string, number>();
+  const over = new AbortController();
+  const asking = (async () => {
+    while (!over.signal.aborted) {
+      const answer = await ask(host).catch((error: unknown) => String(error));
+      answers.set(answer, (answers.get(answer) ?? 0) + 1);
+    }
+  })();
+  return {
+    answers,
+    async stop() {
+      over.abort();
+      await asking;
+    },
+  };
+}
+
+test('a control plane that is killed at a step of a rollout is followed by one that ends it, and no request fails', async ({
+  skip,
+}) => {
+  if (!cluster.has('gateway', 'the test of a control plane that is killed')) skip();
+  const slipway = await onCluster();
+  const shop = await Shop.create(slipway, 'kiosk');
+  const folder = await temporaryFolder();
+  const program = path.join(folder, 'web.mjs');
+  await writeFile(program, web('kiosk'));
+  const { name, digest } = await cluster.pushImage(
+    { ...(await nodeImage('kiosk:1', { '/app/web.mjs': program })), start: '/app' },
+    folder,
+  );
+  const yaml = plain(`${name}@${digest}`).replace('app: shop', 'app: kiosk').replace(', protected: true', '');
+  const push = async (colour: string) => {
+    const files = { 'slipway.yaml': yaml, 'config/staging.yaml': `COLOUR: ${colour}\n` };
+    const sha = await shop.repository.commit(files, colour);
+    return { sha, pushed: shop.repository.push().catch(() => null) };
+  };
+  const { sha: first } = await push('blue');
+  await slipway.until(
+    'kiosk',
+    'staging',
+    'ready',
+    (one) => one.state === 'ready' && one.release?.commit === first,
+    120,
+  );
+  const requests = steadyRequests('staging.kiosk.localhost');
+  for (const moment of ['release.created', 'job.started', 'job.passed', 'rollout.succeeded']) {
+    const { seen } = await slipway.nextEvent(moment);
+    const { sha, pushed } = await push(moment);
+    await seen;
+    await slipway.server?.kill();
+    await slipway.startServer();
+    await pushed;
+    await slipway.until(
+      'kiosk',
+      'staging',
+      `ready after a kill at ${moment}`,
+      (one) => one.state === 'ready' && one.release?.commit === sha,
+      120,
+    );
+    expect(await ask('staging.kiosk.localhost')).toBe(`200 kiosk ${moment}`);
+  }
+  await requests.stop();
+  expect([...requests.answers.keys()].filter((answer) => !answer.startsWith('200 kiosk '))).toEqual([]);
+  await slipway.api('DELETE', '/apps/kiosk/environments/staging?confirm=staging');
+  await gone('kiosk--staging');
+}, 600_000);
