@@ -1,8 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, realpathSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'rolldown';
 
 /**
  * Makes the folder by which the runner of workers is brought into any image: `node packages/kubernetes/runner-folder.ts FOLDER`. It is
@@ -14,15 +13,13 @@ import { build } from 'rolldown';
  * | bin/node   | the Node.js that runs this |
  * | lib/       | the libraries of that Node.js, and its loader as `ld.so` |
  */
-export async function makeRunnerFolder(folder: string): Promise<void> {
-  await build({
-    input: fileURLToPath(import.meta.resolve('@slipway/queue/runner')),
-    platform: 'node',
-    // Optional parts of packages that the runner does not use.
-    external: ['pg-native', 'pg-cloudflare'],
-    output: { file: join(folder, 'runner.mjs'), format: 'esm', minify: { compress: true, mangle: false } },
-    logLevel: 'warn',
-  });
+export function makeRunnerFolder(folder: string): void {
+  const rolldown = join(dirname(fileURLToPath(import.meta.resolve('rolldown/package.json'))), 'bin', 'cli.mjs');
+  const input = fileURLToPath(import.meta.resolve('@slipway/queue/runner'));
+  // Parts of `pg` that it only uses where they are installed.
+  const external = ['--external', 'pg-native', '--external', 'pg-cloudflare'];
+  const output = ['--file', join(folder, 'runner.mjs'), '--format', 'esm', '--platform', 'node', '--minify'];
+  execFileSync(process.execPath, [rolldown, input, ...external, ...output], { stdio: ['ignore', 'ignore', 'inherit'] });
   const node = realpathSync(process.execPath);
   for (const part of ['bin', 'lib']) mkdirSync(join(folder, part), { recursive: true });
   cpSync(node, join(folder, 'bin', 'node'));
@@ -41,5 +38,5 @@ function librariesOf(program: string): string[] {
 if (import.meta.main) {
   const [folder] = process.argv.slice(2);
   if (folder === undefined) throw new Error('Say where: node packages/kubernetes/runner-folder.ts FOLDER');
-  await makeRunnerFolder(folder);
+  makeRunnerFolder(folder);
 }

@@ -4,6 +4,7 @@ export { CannotRun } from './cannot-run.ts';
 export { command } from './command.ts';
 export { givenCluster } from './given-cluster.ts';
 export type { GivenCluster } from './given-cluster.ts';
+export { withLibraries } from './image.ts';
 export type { ImageOptions } from './image.ts';
 export type { PushedImage } from './push-image.ts';
 export { nodeImage } from './images.ts';

@@ -153,6 +153,12 @@ export const catalogue: CatalogueEntry[] = [
     load: () => import('./commands/render.ts'),
   },
   {
+    name: 'install',
+    summary: 'print or apply what runs Slipway on a Kubernetes cluster',
+    usage: '--image IMAGE [--apply] [options]',
+    load: () => import('./commands/install.ts'),
+  },
+  {
     name: 'schema',
     summary: 'print the JSON Schema of slipway.yaml',
     usage: '[options]',
@@ -175,6 +181,12 @@ export const catalogue: CatalogueEntry[] = [
     summary: 'run the machine engine alone: supervisor and router',
     usage: '[options]',
     load: () => import('./commands/agent.ts'),
+  },
+  {
+    name: 'postgres',
+    summary: 'run the PostgreSQL of a control plane alone',
+    usage: '[options]',
+    load: () => import('./commands/postgres.ts'),
   },
   {
     name: 'runner',

@@ -4,6 +4,7 @@ import { ApiError } from './api/api-error.ts';
 import { ApiClient } from './api/client.ts';
 import { isMapping, mappingsAt, valueAt } from './render/json-value.ts';
 import type { Target } from './render/target.ts';
+import { RIGHTS } from './rights.ts';
 
 /** The first version with `preStop: sleep`, which images without a shell need as well. */
 const OLDEST_MINOR = 30;
@@ -18,31 +19,6 @@ export interface ClusterReport {
   /** What works differently there than elsewhere, a sentence each. */
   notes: string[];
 }
-
-/** What the engine does there, beside what everybody may. */
-const RIGHTS: readonly { verbs: readonly string[]; group: string; resources: readonly string[] }[] = [
-  { verbs: ['create', 'patch', 'delete', 'list', 'watch'], group: '', resources: ['namespaces'] },
-  {
-    verbs: ['create', 'patch', 'delete', 'list', 'watch'],
-    group: '',
-    resources: ['configmaps', 'secrets', 'services', 'serviceaccounts', 'resourcequotas'],
-  },
-  { verbs: ['get', 'list', 'watch', 'delete'], group: '', resources: ['pods'] },
-  { verbs: ['list', 'watch'], group: '', resources: ['nodes', 'events'] },
-  { verbs: ['create', 'patch', 'delete', 'list', 'watch'], group: 'apps', resources: ['deployments'] },
-  { verbs: ['create', 'patch', 'delete', 'list', 'watch'], group: 'batch', resources: ['jobs'] },
-  {
-    verbs: ['create', 'patch', 'delete', 'list', 'watch'],
-    group: 'autoscaling',
-    resources: ['horizontalpodautoscalers'],
-  },
-  { verbs: ['create', 'patch', 'delete', 'list', 'watch'], group: 'policy', resources: ['poddisruptionbudgets'] },
-  {
-    verbs: ['create', 'patch', 'delete', 'list', 'watch'],
-    group: 'networking.k8s.io',
-    resources: ['networkpolicies', 'ingresses'],
-  },
-];
 
 /**
  * Asks a cluster whether environments can run there, and changes nothing.
@@ -91,8 +67,8 @@ async function versionOf(client: ApiClient): Promise<string> {
 }
 
 async function requireRights(client: ApiClient): Promise<void> {
-  const wanted = RIGHTS.flatMap(({ verbs, group, resources }) =>
-    resources.flatMap((resource) => verbs.map((verb) => ({ verb, group, resource }))),
+  const wanted = RIGHTS.filter((right) => right.for === 'engine').flatMap(({ verbs, apiGroups, resources }) =>
+    apiGroups.flatMap((group) => resources.flatMap((resource) => verbs.map((verb) => ({ verb, group, resource })))),
   );
   const answers = await Promise.all(
     wanted.map(async (right) => {
@@ -107,7 +83,7 @@ async function requireRights(client: ApiClient): Promise<void> {
   const lacking = answers.flat();
   if (lacking.length === 0) return;
   throw new SlipwayError('mistake', `The credentials may not: ${lacking.join(', ')}.`, {
-    hint: 'Give them the ClusterRole of docs/kubernetes.md, or use other ones.',
+    hint: 'Give them the ClusterRole that `slipway install` prints, or use other ones.',
   });
 }
 

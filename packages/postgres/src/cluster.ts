@@ -88,7 +88,9 @@ function initdbArguments(data: string, passwordFile: string, durable: Durability
 async function removeAbandoned(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const owner = /^data-new-(?:password-)?(\d+)$/.exec(name)?.[1];
-    if (owner === undefined || isAlive(Number(owner))) continue;
+    if (owner === undefined) continue;
+    // Our own number: in a container every process that is started again has the one of its predecessor.
+    if (Number(owner) !== process.pid && isAlive(Number(owner))) continue;
     // Their initdb may still be writing: it ends when it finds its files gone.
     await rm(path.join(folder, name), { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }

@@ -179,9 +179,12 @@ test('puts its socket into a short folder when the data folder has a long name',
   expect(await query(postgres.url, 'select 1 as one')).toEqual([{ one: 1 }]);
 });
 
-test('begins anew after it was killed within initdb', async () => {
+test.each([
+  ['another process', 999_999_999],
+  ['a predecessor with the same number, as in a container', process.pid],
+])('begins anew after %s was killed within initdb', async (_, pid) => {
   const folder = await folderForTest();
-  const abandoned = path.join(folder, 'data-new-999999999');
+  const abandoned = path.join(folder, `data-new-${pid}`);
   await mkdir(abandoned);
   await writeFile(path.join(abandoned, 'PG_VERSION'), '18');
   const postgres = embedded(folder);

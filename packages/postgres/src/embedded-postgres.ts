@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { open, rename, stat } from 'node:fs/promises';
+import { chmod, open, readFile, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Account, chooseAccount, findBlockingFolder } from './account.ts';
@@ -8,7 +8,7 @@ import { ensureCluster, ensureFolder, ensurePassword, isAlive, SUPERUSER } from 
 import { explainFailure, readFrom } from './failure.ts';
 import { askPostmaster, clearStalePidFile, findPostmaster, type Postmaster } from './postmaster.ts';
 import { type Durability, quietSettings } from './settings.ts';
-import { ensureSocketFolder } from './socket.ts';
+import { ensureSocketFolder, socketFolderOf } from './socket.ts';
 
 export interface EmbeddedPostgresOptions {
   /** Everything is kept in here: data, password, log. Made when missing. */
@@ -32,6 +32,8 @@ export interface PostgresExit {
 
 const START_SECONDS = 120; // recovery after a crash replays at most max_wal_size
 const FAST_STOP_SECONDS = 20;
+/** Also names the socket, when there is no port. */
+const USUAL_PORT = 5432;
 const POLL_MS = 25;
 const ADOPTED_POLL_MS = 1_000;
 const LOG_LIMIT_BYTES = 8 * 1024 * 1024;
@@ -118,6 +120,8 @@ export class EmbeddedPostgres {
     const password = await ensurePassword(path.join(this.#folder, 'password'));
     const { durable = 'yes' } = this.#options;
     await ensureCluster(this.#data, { account: this.#account, binaries, password, durable });
+    // A volume that Kubernetes gives to a group (`fsGroup`) lets the group in, and then PostgreSQL refuses its folder.
+    if (this.#account === null) await chmod(this.#data, 0o700);
     const socketFolder = await ensureSocketFolder(this.#folder, this.#account);
 
     const deadline = Date.now() + START_SECONDS * 1_000;
@@ -218,7 +222,7 @@ export class EmbeddedPostgres {
       ...quietSettings(durable),
       unix_socket_directories: socketFolder,
       listen_addresses: port === undefined ? '' : '127.0.0.1',
-      port: String(port ?? 5432),
+      port: String(port ?? USUAL_PORT),
       ...settings,
     };
     return ['-D', this.#data, ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
@@ -264,6 +268,28 @@ export class EmbeddedPostgres {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+}
+
+/**
+ * The URL of the PostgreSQL that another process keeps in `folder`, once it takes connections. It may be in another container, where its process
+ * can't be seen: only the files and the socket count.
+ *
+ * @returns null when nobody has ever started one there; it has no password then.
+ * @throws {Error} when it does not answer within `seconds`.
+ */
+export async function neighbourUrl(folder: string, seconds: number): Promise<string | null> {
+  const password = await readFile(path.join(folder, 'password'), 'utf8').catch(() => null);
+  if (password === null) return null;
+  const url = connectionUrl(password.trim(), { port: USUAL_PORT, socketFolder: socketFolderOf(folder) });
+  const deadline = Date.now() + seconds * 1_000;
+  for (;;) {
+    const reply = await askPostmaster(url);
+    if (reply === 'answers') return url;
+    if (reply === 'stranger')
+      throw new Error(`The PostgreSQL in ${folder} does not accept the password in ${path.join(folder, 'password')}.`);
+    if (Date.now() > deadline) throw new Error(`The PostgreSQL in ${folder} did not answer within ${seconds} s.`);
+    await delay(POLL_MS * 4);
   }
 }
 

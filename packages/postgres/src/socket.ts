@@ -13,13 +13,11 @@ const LONGEST_SOCKET_PATH = process.platform === 'darwin' ? 103 : 107;
  * of the temporary folder whose name follows from `folder`.
  */
 export async function ensureSocketFolder(folder: string, account: Account): Promise<string> {
-  const inside = path.join(folder, 'socket');
-  if (Buffer.byteLength(path.join(inside, '.s.PGSQL.65535')) <= LONGEST_SOCKET_PATH) {
-    await ensureFolder(inside, 0o700, account);
-    return inside;
+  const short = socketFolderOf(folder);
+  if (path.dirname(short) === path.resolve(folder)) {
+    await ensureFolder(short, 0o700, account);
+    return short;
   }
-  const name = createHash('sha256').update(path.resolve(folder)).digest('hex').slice(0, 16);
-  const short = path.join(os.tmpdir(), `slipway-${name}`);
   const owner = account?.uid ?? process.getuid?.() ?? 0;
   const existing = await lstat(short).catch(() => null);
   // The temporary folder is everybody's: a folder that somebody else put there could catch our password.
@@ -30,4 +28,12 @@ export async function ensureSocketFolder(folder: string, account: Account): Prom
   }
   await ensureFolder(short, 0o700, account);
   return short;
+}
+
+/** Where the socket of the PostgreSQL in `folder` is, whether it runs or not. */
+export function socketFolderOf(folder: string): string {
+  const inside = path.resolve(folder, 'socket');
+  if (Buffer.byteLength(path.join(inside, '.s.PGSQL.65535')) <= LONGEST_SOCKET_PATH) return inside;
+  const name = createHash('sha256').update(path.resolve(folder)).digest('hex').slice(0, 16);
+  return path.join(os.tmpdir(), `slipway-${name}`);
 }

@@ -2,10 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import path from 'node:path';
+import { RIGHTS, type Right } from '@slipway/kubernetes';
 import { makeRunnerFolder } from '@slipway/kubernetes/runner-folder';
 import { temporaryFolder, waitFor } from '@slipway/testing';
 import { givenCluster, nodeImage, testGateway, type GivenCluster, type TestGateway } from '@slipway/testing/cluster';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parse, stringify } from 'yaml';
 import type { ApiCluster, ApiClusterReport, ApiDifference, ApiProtection } from './api/schemas.ts';
 import { SlipwayUnderTest, type Repository } from './slipway-under-test.ts';
 
@@ -21,7 +23,7 @@ afterAll(() => cluster.api.close());
 async function onCluster(settings: object = {}): Promise<SlipwayUnderTest> {
   const slipway = await SlipwayUnderTest.start({ host: gateway.machine });
   await slipway.api<ApiClusterReport>('PUT', '/clusters/kubernetes', {
-    kubeconfig: await readFile(cluster.kubeconfig, 'utf8'),
+    kubeconfig: await kubeconfigWith(RIGHTS),
     settings: {
       gateway: gateway.gateway,
       sources: gateway.sources,
@@ -36,6 +38,30 @@ async function onCluster(settings: object = {}): Promise<SlipwayUnderTest> {
     { what: 'the cluster to be connected', seconds: 30 },
   );
   return slipway;
+}
+
+/** A kubeconfig of an account that may do what the chart lets it do, and nothing else. */
+async function kubeconfigWith(rules: readonly Right[]): Promise<string> {
+  const { api } = cluster;
+  const name = `slipway-test-${randomUUID().slice(0, 8)}`;
+  const rbac = '/apis/rbac.authorization.k8s.io/v1';
+  await api.create('/api/v1/namespaces/default/serviceaccounts', { metadata: { name } });
+  await api.create(`${rbac}/clusterroles`, {
+    metadata: { name },
+    rules: rules.map(({ apiGroups, resources, verbs }) => ({ apiGroups, resources, verbs })),
+  });
+  await api.create(`${rbac}/clusterrolebindings`, {
+    metadata: { name },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name },
+    subjects: [{ kind: 'ServiceAccount', name, namespace: 'default' }],
+  });
+  const { status } = await api.create<{ status: { token: string } }>(
+    `/api/v1/namespaces/default/serviceaccounts/${name}/token`,
+    { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } },
+  );
+  const admin: unknown = parse(await readFile(cluster.kubeconfig, 'utf8'));
+  const config = admin as { users: { name: string; user: object }[] };
+  return stringify({ ...config, users: config.users.map((one) => ({ ...one, user: { token: status.token } })) });
 }
 
 const web = (text: string): string =>
@@ -97,6 +123,8 @@ const plain = (image: string): string => `
 app: shop
 services:
   web: { run: node web.mjs, image: ${image}, port: 8080, route: /, size: { cpu: 0.05, memory: 100Mi } }
+jobs:
+  migrate: { run: 'node -e "console.log(process.env.COLOUR, process.env.SLIPWAY_RELEASE)"', when: before-deploy }
 config: { COLOUR: red }
 environments:
   staging: { branch: main, engine: kubernetes, protected: true }
@@ -149,6 +177,10 @@ test('a push becomes pods that answer through the gateway; a broken one leaves t
   const { clusters } = await slipway.api<{ clusters: ApiCluster[] }>('GET', '/clusters');
   expect(clusters).toMatchObject([{ name: 'kubernetes', state: 'connected', environments: ['shop/staging'] }]);
   expect(JSON.stringify(clusters)).not.toContain('client-key');
+
+  expect(await slipway.events('shop')).toContainEqual(
+    expect.objectContaining({ kind: 'job.passed', data: expect.objectContaining({ lastLines: ['blue 1'] }) }),
+  );
 
   // Nothing differs; what somebody changes by hand is set back, and told with a name.
   const same = await slipway.api<ApiDifference>('GET', '/apps/shop/environments/staging/diff');
@@ -204,12 +236,13 @@ test('a push becomes pods that answer through the gateway; a broken one leaves t
 const work = `
 import { readFileSync, writeFileSync } from 'node:fs';
 const { hog } = JSON.parse(readFileSync(process.env.SLIPWAY_PAYLOAD, 'utf8'));
+const end = () => {
+  writeFileSync(process.env.SLIPWAY_OUTPUT + '/result.json', JSON.stringify(process.env.SLIPWAY_LANE));
+  process.exit();
+};
 const kept = [];
-for (let taken = 0; taken < (hog ? 250 : 0); taken += 10) {
-  kept.push(Buffer.alloc(10 * 2 ** 20, 1));
-  await new Promise((resolve) => setTimeout(resolve, 100));
-}
-writeFileSync(process.env.SLIPWAY_OUTPUT + '/result.json', JSON.stringify(process.env.SLIPWAY_LANE));
+if (!hog) end();
+setInterval(() => (kept.push(Buffer.alloc(10 * 2 ** 20, 1)) === 25 ? end() : null), 100);
 `;
 
 const withWorker = (image: string): string => `
@@ -235,7 +268,7 @@ test('workers run in their own image with the runner beside it; what runs out of
 }) => {
   if (!cluster.has('gateway', 'the tests of workers on a cluster')) skip();
   const folder = await temporaryFolder();
-  await makeRunnerFolder(path.join(folder, 'runner'));
+  makeRunnerFolder(path.join(folder, 'runner'));
   const files = await readdir(path.join(folder, 'runner'), { recursive: true, withFileTypes: true });
   const runner = Object.fromEntries(
     files
@@ -274,4 +307,73 @@ test('workers run in their own image with the runner beside it; what runs out of
   );
   await slipway.api('DELETE', '/apps/bakery/environments/staging?confirm=staging');
   await gone('bakery--staging');
+}, 600_000);
+
+/** Asks all the time until it is stopped. */
+function steadyRequests(host: string) {
+  const answers = new Map<string, number>();
+  const over = new AbortController();
+  const asking = (async () => {
+    while (!over.signal.aborted) {
+      const answer = await ask(host).catch((error: unknown) => String(error));
+      answers.set(answer, (answers.get(answer) ?? 0) + 1);
+    }
+  })();
+  return {
+    answers,
+    async stop() {
+      over.abort();
+      await asking;
+    },
+  };
+}
+
+test('a control plane that is killed at a step of a rollout is followed by one that ends it, and no request fails', async ({
+  skip,
+}) => {
+  if (!cluster.has('gateway', 'the test of a control plane that is killed')) skip();
+  const slipway = await onCluster();
+  const shop = await Shop.create(slipway, 'kiosk');
+  const folder = await temporaryFolder();
+  const program = path.join(folder, 'web.mjs');
+  await writeFile(program, web('kiosk'));
+  const { name, digest } = await cluster.pushImage(
+    { ...(await nodeImage('kiosk:1', { '/app/web.mjs': program })), start: '/app' },
+    folder,
+  );
+  const yaml = plain(`${name}@${digest}`).replace('app: shop', 'app: kiosk').replace(', protected: true', '');
+  const push = async (colour: string) => {
+    const files = { 'slipway.yaml': yaml, 'config/staging.yaml': `COLOUR: ${colour}\n` };
+    const sha = await shop.repository.commit(files, colour);
+    return { sha, pushed: shop.repository.push().catch(() => null) };
+  };
+  const { sha: first } = await push('blue');
+  await slipway.until(
+    'kiosk',
+    'staging',
+    'ready',
+    (one) => one.state === 'ready' && one.release?.commit === first,
+    120,
+  );
+  const requests = steadyRequests('staging.kiosk.localhost');
+  for (const moment of ['release.created', 'job.started', 'job.passed', 'rollout.succeeded']) {
+    const { seen } = await slipway.nextEvent(moment);
+    const { sha, pushed } = await push(moment);
+    await seen;
+    await slipway.server?.kill();
+    await slipway.startServer();
+    await pushed;
+    await slipway.until(
+      'kiosk',
+      'staging',
+      `ready after a kill at ${moment}`,
+      (one) => one.state === 'ready' && one.release?.commit === sha,
+      120,
+    );
+    expect(await ask('staging.kiosk.localhost')).toBe(`200 kiosk ${moment}`);
+  }
+  await requests.stop();
+  expect([...requests.answers.keys()].filter((answer) => !answer.startsWith('200 kiosk '))).toEqual([]);
+  await slipway.api('DELETE', '/apps/kiosk/environments/staging?confirm=staging');
+  await gone('kiosk--staging');
 }, 600_000);

@@ -16,6 +16,7 @@ import type { Context } from './context.ts';
 import { clusterSource } from './environments/clusters.ts';
 import { Engines } from './environments/engines.ts';
 import { Fleet } from './environments/fleet.ts';
+import { OwnCluster, readDeclaration } from './environments/own-cluster.ts';
 import { Reconciler } from './environments/reconcile.ts';
 import { Changes } from './events/changes.ts';
 import { sweepArtifacts } from './releases/collect.ts';
@@ -45,6 +46,8 @@ export interface ServerOptions {
   domain?: string;
   /** A file with the operator's admin token; it is accepted from the start. */
   adminTokenFile?: string;
+  /** Name and settings of the cluster that the control plane runs in, as JSON; it is made an engine. */
+  ownCluster?: string;
   /** Where payloads and files of tasks are kept: `s3://...` or `file:///...`. Default: the variable SLIPWAY_OBJECTS, else a folder of the data folder. */
   objectsUrl?: string;
   /** Built files of the dashboard. */
@@ -126,6 +129,12 @@ export class Server {
     await engines.start();
     this.#releasers.push(() => engines.stop());
 
+    if (options.ownCluster !== undefined && options.role !== 'worker') {
+      const ownCluster = new OwnCluster(pool, readDeclaration(options.ownCluster), log);
+      ownCluster.start();
+      this.#releasers.push(() => ownCluster.stop());
+    }
+
     const kinds = new QueueKinds({ pool, changes });
     await kinds.start();
     this.#releasers.push(() => kinds.stop());
@@ -199,7 +208,7 @@ export class Server {
     server.on('upgrade', (request, socket, head) => sockets.upgrade(request, socket, head));
     const port = await listen(server, options.host ?? '127.0.0.1', options.port);
     this.#releasers.push(() => closeServer(server, sockets));
-    this.#url = `http://${options.host ?? 'localhost'}:${port}`;
+    this.#url = `http://${options.host === undefined ? 'localhost' : hostForApps(options.host)}:${port}`;
     await tellWhereWeAnswer(context.pool, `http://${hostForApps(options.host)}:${port}`);
     const file = path.join(options.home, 'server.json');
     await writeWhole(file, JSON.stringify({ url: this.#url, pid: process.pid, startedAt: new Date().toISOString() }));

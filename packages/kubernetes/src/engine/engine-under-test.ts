@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -22,8 +22,9 @@ export interface EngineUnderTest {
 /** What the conformance suite needs of a real cluster: an engine of its own, images from files, and requests through its gateway. */
 export async function engineUnderTest(): Promise<ConformanceSetup & EngineUnderTest> {
   const cluster = await givenCluster();
-  const options = await optionsFor(cluster);
   const folder = await mkdtemp(path.join(tmpdir(), 'slipway-artifacts-'));
+  const work = await mkdtemp(path.join(tmpdir(), 'slipway-work-'));
+  const options = await optionsFor(cluster, work);
   const images = new Artifacts(cluster, folder);
   const engine = new RestartableEngine(() => new KubernetesEngine(options));
   return {
@@ -33,19 +34,21 @@ export async function engineUnderTest(): Promise<ConformanceSetup & EngineUnderT
     request: async (host, to, init = {}) => await send(options.entrance ?? { host: '', port: 80 }, host, to, init),
     restart: async () => await engine.restart(),
     async dispose() {
-      await cluster.api.delete(`/api/v1/persistentvolumes/${options.workClaim?.name ?? ''}`);
+      const claim = options.workClaim?.name ?? '';
+      await cluster.api.delete(`/api/v1/namespaces/${JOBS}/persistentvolumeclaims/${claim}`);
+      await cluster.api.delete(`/api/v1/persistentvolumes/${claim}`);
       cluster.api.close();
-      await rm(folder, { recursive: true, force: true });
+      for (const one of [folder, work]) await rm(one, { recursive: true, force: true });
     },
   };
 }
 
 /** An engine on the cluster of the tests. Pods reach this machine at the address that it has in the network of the nodes. */
-export async function optionsFor(cluster: GivenCluster): Promise<KubernetesEngineOptions & { target: Target }> {
+async function optionsFor(cluster: GivenCluster, work: string): Promise<KubernetesEngineOptions & { target: Target }> {
   const node = cluster.api.server.hostname;
   const { machine, gateway, sources } = await testGateway(cluster);
   const port = await freePort();
-  const claim = await makeClaim(cluster);
+  const claim = await makeClaim(cluster, work);
   return {
     access: async () => await readKubeconfig(cluster.kubeconfig),
     key: 'key of the tests',
@@ -68,12 +71,9 @@ export async function optionsFor(cluster: GivenCluster): Promise<KubernetesEngin
 const JOBS = 'slipway-jobs';
 
 /** There is no provisioner, so the volume is a folder of this machine, which all nodes have. */
-async function makeClaim({ api }: GivenCluster): Promise<string> {
+async function makeClaim({ api }: GivenCluster, folder: string): Promise<string> {
   const name = `work-${process.pid}-${Date.now()}`;
-  const folder = await mkdtemp(path.join(tmpdir(), 'slipway-work-'));
-  await mkdir(folder, { recursive: true, mode: 0o777 });
-  const { chmod } = await import('node:fs/promises');
-  await chmod(folder, 0o777);
+  await chmod(folder, 0o777); // pods of another user change it
   const size = { storage: '1Gi' };
   await api.create('/api/v1/persistentvolumes', {
     metadata: { name },

@@ -24,6 +24,8 @@ export interface JobOptions {
   pullSecret: string | null;
 }
 
+/** How long the pod of a job that has ended is there, for its result and its logs. */
+const KEPT_MILLISECONDS = 24 * 3_600_000;
 const LAST_LINES = 200;
 const FAILURE_LINES = 20;
 
@@ -183,8 +185,10 @@ export class JobRunner {
   async #news(signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#listeners.add(resolve);
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    const abort = (): void => resolve();
+    signal.addEventListener('abort', abort);
     await promise;
+    signal.removeEventListener('abort', abort);
     this.#listeners.delete(resolve);
   }
 
@@ -204,9 +208,12 @@ export class JobRunner {
 
   async #result(job: JobRun, pod: PodView): Promise<JobResult> {
     const lastLines = await this.#logs.lastLines(pod, LAST_LINES).catch(() => []);
-    const failure = jobFailure(job, pod, lastLines.slice(-FAILURE_LINES));
+    const ended = jobFailure(job, pod, lastLines.slice(-FAILURE_LINES));
+    // A pod that is deleted is killed first, and may be seen between the two.
+    const failure = ended !== null && this.#isRemoved(pod.namespace) ? REMOVED : ended;
     const end = pod.container?.state.kind === 'ended' ? pod.container.state : null;
     if (isOpen(pod)) await this.#end(pod, 'cancelled');
+    await this.#tidy(job, pod);
     return {
       id: pod.annotations[JOB_ANNOTATION] ?? job.id,
       outcome: failure === null ? 'succeeded' : 'failed',
@@ -217,17 +224,35 @@ export class JobRunner {
     };
   }
 
+  /** Its variables are wanted no more, and neither are jobs of long ago: their results were told. */
+  async #tidy(job: JobRun, { namespace }: PodView): Promise<void> {
+    const names = this.#view
+      .pods(namespace)
+      .filter((pod) => pod.component === 'job' && !isOpen(pod) && Date.now() - pod.createdAt > KEPT_MILLISECONDS)
+      .map(({ name }) => objectPath('Pod', namespace, name));
+    const secrets =
+      Object.keys(job.variables).length === 0 ? [] : [objectPath('Secret', namespace, jobPodName(job.id))];
+    await Promise.allSettled([...secrets, ...names].map((path) => this.#api.delete(path)));
+  }
+
+  #isRemoved(namespace: string): boolean {
+    const terminating = this.#view.namespace(namespace)?.terminating ?? null;
+    return this.#removing.has(namespace) || terminating !== null;
+  }
+
   #vanished(job: JobRun, namespace: string): JobResult {
-    const removed = this.#removing.has(namespace) || this.#view.namespace(namespace) === undefined;
-    const failure = removed
-      ? failureOf('cancelled', 'It was ended, because its environment was removed.')
-      : failureOf(
-          'lost',
-          'Its pod was deleted, so nobody knows how it ended. Look at what it does before it is run again.',
-        );
+    const failure =
+      this.#isRemoved(namespace) || this.#view.namespace(namespace) === undefined
+        ? REMOVED
+        : failureOf(
+            'lost',
+            'Its pod was deleted, so nobody knows how it ended. Look at what it does before it is run again.',
+          );
     return { id: job.id, outcome: 'failed', failure, lastLines: [], startedAt: Date.now(), finishedAt: Date.now() };
   }
 }
+
+const REMOVED = failureOf('cancelled', 'It was ended, because its environment was removed.');
 
 function isOpen({ phase }: PodView): boolean {
   return phase !== 'Succeeded' && phase !== 'Failed';

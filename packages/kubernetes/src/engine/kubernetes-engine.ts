@@ -33,6 +33,7 @@ import { nextRecord, plannedKeys, plannedObjects } from './next-record.ts';
 import { ObservationHub } from './observation-hub.ts';
 import { applyProtection, verifyProtection } from './protect.ts';
 import { RecordStore } from './record.ts';
+import { spareBusy } from './spare.ts';
 
 export interface KubernetesEngineOptions {
   /** Default `kubernetes`. */
@@ -216,6 +217,12 @@ export class KubernetesEngine implements Engine {
     await known.remove();
   }
 
+  async spare(environment: string, instances: readonly string[]): Promise<void> {
+    const { environments, view, api } = this.#here();
+    const known = environments.get(environment);
+    if (known !== undefined) await spareBusy(api, view.pods(known.record.namespace), new Set(instances));
+  }
+
   /** See `Engine.diff`. Compared is what the plan is in the end, not a step on the way to it. */
   async diff(plan: Plan): Promise<ObjectChange[]> {
     checkPlan(plan);
@@ -243,7 +250,7 @@ export class KubernetesEngine implements Engine {
     const { jobs, environments } = this.#here();
     // What runs before the first release has no namespace of its own yet.
     const environment = job.environment === null ? null : (environments.get(job.environment) ?? null);
-    return await jobs.run(job, environment?.record.namespace ?? null, options);
+    return await jobs.run({ ...job, folder: job.image ?? job.folder }, environment?.record.namespace ?? null, options);
   }
 
   async cancel(jobId: string): Promise<void> {

@@ -1,13 +1,11 @@
 import { Document, visit } from 'yaml';
-import type { KubernetesObject } from './kubernetes-object.ts';
-
 /**
  * Objects as a file for `kubectl apply -f`: a document for each, in the order they are given.
  *
  * kubectl reads YAML 1.1, where `on`, `012` and `1:20` are no texts, and readers differ in what else is special; so a text that is not plainly
  * one is quoted.
  */
-export function manifest(objects: readonly KubernetesObject[]): string {
+export function manifest(objects: readonly object[]): string {
   return objects.map((object) => `---\n${documentOf(object)}`).join('');
 }
 
@@ -18,7 +16,7 @@ const LINES = /^[\x20-\x7e\n]*$/;
 /** Line ends of YAML 1.1, and control characters: in quotes they can be written by their number. */
 const SPECIAL = /[\u007f-\u00a0\u2028\u2029\ufeff]/g;
 
-function documentOf(object: KubernetesObject): string {
+function documentOf(object: object): string {
   const document = new Document(object, { version: '1.1', aliasDuplicateObjects: false });
   document.directives = undefined;
   visit(document, {

@@ -33,7 +33,7 @@ describe.runIf(hasRegistry("the tests of digests with Docker's registry"))("Dock
     });
     expect(await resolveDigest(image, 'all')).toBe(index.digest);
     await expect(resolveDigest(image, 'two')).rejects.toMatchObject({
-      kind: 'mistake',
+      kind: 'not-found',
       message: `there is no image ${image}:two`,
       hint: expect.stringContaining('Push the image of this commit first') as string,
     });

@@ -1,4 +1,5 @@
 import type { IContainer, IEnvVar, IVolume, IVolumeMount } from 'kubernetes-models/v1';
+import type { Owner } from './owner.ts';
 import { cpuQuantity, memoryQuantity } from './quantity.ts';
 import type { Target } from './target.ts';
 
@@ -34,10 +35,14 @@ export interface RunnerParts {
  */
 export function runnerParts(
   { runnerImage }: Pick<Target, 'runnerImage'>,
+  { namespace }: Pick<Owner, 'namespace'>,
   size: { cpu: number; memory: number },
 ): RunnerParts {
   // By this name the engine knows it when it dies, and the queue what it worked on.
-  const env: IEnvVar[] = [{ name: 'SLIPWAY_INSTANCE', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }];
+  const env: IEnvVar[] = [
+    { name: 'SLIPWAY_POD', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+    { name: 'SLIPWAY_INSTANCE', value: `${namespace}/$(SLIPWAY_POD)` },
+  ];
   if (runnerImage === null) return { start: 'slipway runner', env, initContainers: [], volumes: [], mounts: [] };
   const memory = memoryQuantity(size.memory);
   return {

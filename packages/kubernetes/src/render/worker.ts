@@ -20,7 +20,7 @@ export function workerObjects(part: ReleasePart, worker: PlannedWorker): Kuberne
       ...(lane.lane === null ? {} : { lane: lane.lane }),
     };
     const selector = sortedMap(selectorLabels(part, process));
-    const { start, ...runner } = runnerParts(part.target, lane.size);
+    const { start, ...runner } = runnerParts(part.target, part.owner, lane.size);
     return {
       apiVersion: 'apps/v1',
       kind: 'Deployment',

@@ -3,9 +3,9 @@ import { requireRole } from '../access/tokens.ts';
 import type { Context } from '../context.ts';
 import { addCluster, listClusters, removeCluster } from '../environments/clusters.ts';
 import { json, problems, type RouteGroup } from './http.ts';
-import { clusterReportSchema, clusterSchema, clusterSettingsSchema } from './schemas.ts';
+import { clusterNameSchema, clusterReportSchema, clusterSchema, clusterSettingsSchema } from './schemas.ts';
 
-const nameParam = z.object({ name: z.string().regex(/^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$/) });
+const nameParam = z.object({ name: clusterNameSchema });
 
 /** Kubernetes clusters that environments may name as their engine. */
 export const clusterRoutes: RouteGroup = (api, context) => {

@@ -56,6 +56,9 @@ export const rolloutSchema = z
 
 const placeSchema = z.object({ namespace: z.string(), name: z.string() });
 
+/** What environments call a cluster. */
+export const clusterNameSchema = z.string().regex(/^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$/);
+
 export const clusterSettingsSchema = z.object({
   /** The Gateway by which requests come in. */
   gateway: placeSchema.optional(),

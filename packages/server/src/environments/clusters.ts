@@ -109,11 +109,11 @@ export function clusterSource(pool: Pool, log: (message: string) => void): Engin
       const cluster = await row<ClusterRow>(pool, `select ${clusterColumns} from cluster where name = $1`, [name]);
       if (!cluster) return null;
       const { kubeconfig, settings } = cluster;
-      const { activator } = settings;
+      const activator = settings.activator ?? (kubeconfig === null ? ownActivator() : null);
       const engine = new KubernetesEngine({
         name,
         access: async () => await accessTo({ name, kubeconfig }),
-        target: { ...DEFAULT_TARGET, ...targetOf(settings) },
+        target: { ...DEFAULT_TARGET, ...targetOf(settings), ...(activator && { activator }) },
         key: await namingKey(pool),
         secretNames: () => [tokenVariable],
         ...(activator && { activator: { host: '0.0.0.0', port: activator.port } }),
@@ -128,6 +128,12 @@ export function clusterSource(pool: Pool, log: (message: string) => void): Engin
       };
     },
   };
+}
+
+/** In a pod, where the gateway reaches this very one: nothing is to be configured for environments to sleep. */
+function ownActivator(): { address: string; port: number } | null {
+  const address = process.env['SLIPWAY_POD_IP'];
+  return address === undefined ? null : { address, port: 7390 };
 }
 
 /** Names that are made with it can't be guessed. Made once for a database, whoever comes first. */
@@ -147,10 +153,8 @@ function targetOf({
   reach,
   runnerImage,
   pullSecret,
-  activator,
 }: ClusterSettings): Partial<Target> {
   return {
-    ...(activator && { activator }),
     ...(ingress && { entrance: { kind: 'ingress', namespace: ingress.namespace, className: ingress.name } }),
     ...(gateway && { entrance: { kind: 'gateway', ...gateway, ...(sources.length > 0 && { sources }) } }),
     reach,

@@ -29,7 +29,7 @@ export interface EnginesOptions {
   machine: Site;
   /** Clusters. */
   source: EngineSource;
-  changes: Changes;
+  changes: Pick<Changes, 'onCluster' | 'onReconnected'>;
   log: (message: string) => void;
 }
 
