@@ -1,39 +1,24 @@
 import { isDeepStrictEqual } from 'node:util';
 import { messageOf, SlipwayError } from '@slipway/app';
-import type { EnvironmentStatus, InstanceState, InstanceStatus, Observation, Plan } from '@slipway/engine';
-import type { ApiClient } from '../api/client.ts';
+import type { EnvironmentStatus, InstanceState, InstanceStatus, Plan } from '@slipway/engine';
 import { applyObjects, desired, isDue, prune, type Desired } from '../apply/applier.ts';
-import type { ClusterView } from '../observe/cluster-view.ts';
 import { explainTerminating } from '../observe/namespace-view.ts';
 import type { PodView } from '../observe/pod-view.ts';
 import { sleeps } from '../render/activator.ts';
 import { NAME_LABEL, RELEASE_LABEL } from '../render/owner.ts';
-import { decide, objectsOf, type Decision, type RenderEnvironment, type Seen } from './decision.ts';
-import type { Entrance } from './entrance.ts';
+import { decide, objectsOf, type Decision, type Seen } from './decision.ts';
 import { jobGate } from './job-gate.ts';
 import { nextRecord, plannedKeys } from './next-record.ts';
 import { Notices } from './notices.ts';
 import { placeFor, stuckNamespaces, STUCK_MILLISECONDS } from './place.ts';
 import { PodHealth } from './pod-health.ts';
-import type { EnvironmentRecord, RecordStore, StoredRecord } from './record.ts';
+import type { EnvironmentRecord, StoredRecord } from './record.ts';
 import { RouteFollower, routeVersion, type RouteVersion } from './route-follower.ts';
 import { environmentStatus, instanceId, instanceStatus } from './status.ts';
+import type { Surroundings } from './surroundings.ts';
 import { tearDown } from './tear-down.ts';
 import { canServe, type ReadyCount } from './traffic.ts';
 import { Wakefulness } from './wakefulness.ts';
-
-/** What all environments of an engine share. */
-export interface Surroundings {
-  api: ApiClient;
-  view: ClusterView;
-  records: RecordStore;
-  entrance: Entrance;
-  render: (environment: string) => Omit<RenderEnvironment, 'probe'>;
-  /** Keeps others from deleting protected environments; once for all of them. */
-  protect: () => Promise<void>;
-  publish: (observation: Observation) => void;
-  now: () => number;
-}
 
 const RETRY_MILLISECONDS = { first: 500, most: 30_000 };
 

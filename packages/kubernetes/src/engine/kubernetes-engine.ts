@@ -25,7 +25,7 @@ import { Activator, type ActivatorOptions } from './activator.ts';
 import { checkPlan } from './check-plan.ts';
 import { diffObjects } from './diff.ts';
 import { Entrance, type EntranceAddress } from './entrance.ts';
-import { Environment, type Surroundings } from './environment.ts';
+import { Environment } from './environment.ts';
 import { execInPod } from './exec.ts';
 import { JobRunner, type WorkClaim } from './job-runner.ts';
 import { LogReader } from './logs.ts';
@@ -33,6 +33,7 @@ import { nextRecord, plannedKeys, plannedObjects } from './next-record.ts';
 import { ObservationHub } from './observation-hub.ts';
 import { applyProtection, verifyProtection } from './protect.ts';
 import { RecordStore } from './record.ts';
+import type { Surroundings } from './surroundings.ts';
 import { spareBusy } from './spare.ts';
 
 export interface KubernetesEngineOptions {
