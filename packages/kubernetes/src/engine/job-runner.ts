@@ -173,7 +173,11 @@ export class JobRunner {
           if (left <= 0) {
             ending = true;
             await this.#end(pod, 'timeout');
-          } else timer ??= setTimeout(() => this.touched(namespace), left);
+          } else {
+            // Set anew at each look: a timer may fire a millisecond before the clock is there, and then nothing else would.
+            if (timer !== null) clearTimeout(timer);
+            timer = setTimeout(() => this.touched(namespace), left);
+          }
         }
         await news;
       }
