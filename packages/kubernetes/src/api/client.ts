@@ -125,7 +125,12 @@ export class ApiClient {
     await this.pace.turn();
     const agent = options.on === 'shared' ? this.#agent : this.#streams;
     const call = { signal: options.signal, ...(options.accept === undefined ? {} : { accept: options.accept }) };
-    const answer = await this.#send(agent, 'GET', path, call, options.on === 'shared' ? SILENCE_MILLISECONDS : 0);
+    // Of a log in which nothing is, not even the head comes before something is.
+    const patience =
+      options.on === 'shared'
+        ? { headersTimeout: ANSWER_MILLISECONDS, bodyTimeout: SILENCE_MILLISECONDS }
+        : { headersTimeout: 0, bodyTimeout: 0 };
+    const answer = await this.#send(agent, 'GET', path, call, patience);
     if (answer.statusCode === 200) return answer.body;
     throw await this.#refused('GET', path, answer);
   }
@@ -150,7 +155,7 @@ export class ApiClient {
         'GET',
         '/version',
         { signal: AbortSignal.timeout(HEARTBEAT_ANSWER_MILLISECONDS) },
-        0,
+        { headersTimeout: ANSWER_MILLISECONDS, bodyTimeout: 0 },
       ).then(async ({ body }) => await body.dump());
       this.heard();
     } catch (error) {
@@ -184,7 +189,10 @@ export class ApiClient {
     if (method === 'GET') this.calls.reads += 1;
     else this.calls.writes += 1;
     const sent = performance.now();
-    const answer = await this.#send(this.#agent, method, path, call, ANSWER_MILLISECONDS);
+    const answer = await this.#send(this.#agent, method, path, call, {
+      headersTimeout: ANSWER_MILLISECONDS,
+      bodyTimeout: ANSWER_MILLISECONDS,
+    });
     this.heard();
     this.pace.answered(performance.now() - sent);
     if (answer.statusCode >= 400) throw await this.#refused(method, path, answer);
@@ -196,7 +204,7 @@ export class ApiClient {
     method: Method,
     path: string,
     call: Call,
-    bodyTimeout: number,
+    patience: { headersTimeout: number; bodyTimeout: number },
   ): Promise<Dispatcher.ResponseData> {
     try {
       return await agent.request({
@@ -204,8 +212,7 @@ export class ApiClient {
         path: this.access.server.pathname.replace(/\/$/, '') + path,
         method,
         headers: await this.#headers(call),
-        headersTimeout: ANSWER_MILLISECONDS,
-        bodyTimeout,
+        ...patience,
         ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
         ...(call.signal === undefined ? {} : { signal: call.signal }),
       });

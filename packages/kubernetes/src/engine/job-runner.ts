@@ -78,14 +78,12 @@ export class JobRunner {
     const name = jobPodName(job.id);
     const signal = AbortSignal.any([this.#stopped.signal, ...(options.signal === undefined ? [] : [options.signal])]);
     const output = this.#output(namespace, name, options.output ?? (() => undefined), signal);
-    try {
-      const pod = await this.#until(namespace, name, job, signal);
-      if (pod === null) return this.#vanished(job, namespace);
-      await output;
-      return await this.#result(job, pod);
-    } finally {
-      void output.catch(() => undefined);
-    }
+    // It may fail long before somebody waits for it, which would end the process.
+    output.catch(() => undefined);
+    const pod = await this.#until(namespace, name, job, signal);
+    if (pod === null) return this.#vanished(job, namespace);
+    await output;
+    return await this.#result(job, pod);
   }
 
   async cancel(id: string): Promise<void> {
