@@ -1,3 +1,5 @@
+export { checkPlan } from './check-plan.ts';
+export { RUNNER_BYTES, RUNNER_STOP_SECONDS } from './runner-room.ts';
 export type { FieldChange, ObjectChange, Protection } from './changes.ts';
 export type { Engine, ExecIo, ExecRequest, LogRequest } from './engine.ts';
 export { jobResultSchema, jobRunSchema, logLineSchema } from './job.ts';

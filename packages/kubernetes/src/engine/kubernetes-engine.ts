@@ -1,5 +1,6 @@
 import { formatWithOptions } from 'node:util';
 import { SlipwayError, type Patch } from '@slipway/app';
+import { checkPlan } from '@slipway/engine';
 import type {
   Engine,
   EnvironmentStatus,
@@ -22,7 +23,6 @@ import { ClusterView } from '../observe/cluster-view.ts';
 import { MANAGER_LABEL, ownerOf } from '../render/owner.ts';
 import type { Target } from '../render/target.ts';
 import { Activator, type ActivatorOptions } from './activator.ts';
-import { checkPlan } from './check-plan.ts';
 import { diffObjects } from './diff.ts';
 import { Entrance, type EntranceAddress } from './entrance.ts';
 import { Environment } from './environment.ts';

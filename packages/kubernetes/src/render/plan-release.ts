@@ -1,13 +1,9 @@
 import type { App, Job, Lane, Service, Worker } from '@slipway/app';
-import { plannedService } from '@slipway/engine';
+import { plannedService, RUNNER_BYTES, RUNNER_STOP_SECONDS } from '@slipway/engine';
 import type { PlannedJob, PlannedLane, PlannedRelease, PlannedService, PlannedWorker } from '@slipway/engine';
 import { imageOf } from './image.ts';
 import { byText } from './kubernetes-object.ts';
 
-/** Bytes that the runner of a worker needs beside its attempt. */
-const RUNNER_BYTES = 256 * 2 ** 20;
-/** Seconds that the runner may take to end beyond what its tasks may. */
-const STOP_MARGIN_SECONDS = 5;
 const START_RUNNER =
   'export SLIPWAY_URL="$SLIPWAY_QUEUE_URL" SLIPWAY_TOKEN="$SLIPWAY_QUEUE_TOKEN"; eval exec "$SLIPWAY_START_RUNNER"';
 /** What tasks get of the variables of the runner, beside config and secrets. */
@@ -110,7 +106,7 @@ function containerWorker(
     image,
     replicas: 0,
     size: { cpu: normal.cpu, memory: normal.memory + RUNNER_BYTES },
-    stopSeconds: worker.stop + STOP_MARGIN_SECONDS,
+    stopSeconds: worker.stop + RUNNER_STOP_SECONDS,
     variables: {},
     lanes: [planned('normal', normal), ...(worker.fallback === null ? [] : [planned('fallback', fallback)])],
   };

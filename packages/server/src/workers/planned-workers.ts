@@ -1,5 +1,5 @@
 import type { App, Lane as DeclaredLane, Worker } from '@slipway/app';
-import type { PlannedWorker } from '@slipway/engine';
+import { RUNNER_BYTES, RUNNER_STOP_SECONDS, type PlannedWorker } from '@slipway/engine';
 import type { LaneRow } from '@slipway/queue/scaling';
 import type { LaneSize } from '@slipway/queue/sizing';
 import { atMost, type SizeCeiling } from './ceiling.ts';
@@ -10,10 +10,6 @@ type LaneName = LaneRow['lane'];
 
 /** What the agent tells every process about its release. */
 const releaseVariables = ['SLIPWAY_APP', 'SLIPWAY_ENVIRONMENT', 'SLIPWAY_RELEASE', 'SLIPWAY_COMMIT'];
-/** Seconds that the runner may take to end beyond what its tasks may. */
-const stopMargin = 5;
-/** What the runner itself needs, beside its attempts. */
-const runnerBytes = 256 * 2 ** 20;
 
 /** Lanes that a worker has, the small one first. */
 export function lanesOf(worker: Worker): LaneName[] {
@@ -94,9 +90,9 @@ export function plannedWorkers(
       replicas: serves === 'yes' && slots > 0 ? 1 : 0,
       size: {
         cpu: lanes.reduce((sum, { cpu }) => sum + cpu * most, 0),
-        memory: lanes.reduce((sum, { memoryBytes }) => sum + memoryBytes * most, runnerBytes),
+        memory: lanes.reduce((sum, { memoryBytes }) => sum + memoryBytes * most, RUNNER_BYTES),
       },
-      stopSeconds: worker.stop + stopMargin,
+      stopSeconds: worker.stop + RUNNER_STOP_SECONDS,
       variables: {
         SLIPWAY_RUNNER: JSON.stringify({
           kind: queue,

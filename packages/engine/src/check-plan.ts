@@ -1,7 +1,7 @@
 import { SlipwayError } from '@slipway/app';
-import type { Plan, PlannedService } from '@slipway/engine';
+import type { Plan, PlannedService } from './plan.ts';
 
-/** @throws {SlipwayError} `mistake` when the plan contradicts itself, so that it could never become true. */
+/** What every engine asks of a plan. @throws {SlipwayError} `mistake` when the plan contradicts itself, so that it could never become true. */
 export function checkPlan(plan: Plan): void {
   const wrong = (what: string): never => {
     throw new SlipwayError('mistake', `The plan ${plan.generation} of ${plan.environment} can't be made true: ${what}`);
