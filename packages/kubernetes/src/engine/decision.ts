@@ -4,7 +4,6 @@ import { COMPONENT_LABEL, NAME_LABEL, RELEASE_LABEL } from '../render/owner.ts';
 import { sleeps } from '../render/activator.ts';
 import { render } from '../render/render.ts';
 import type { Target } from '../render/target.ts';
-import type { Patch } from '@slipway/app';
 import type { EnvironmentRecord, Share } from './record.ts';
 import { canServe, shareTraffic, type ReadyCount } from './traffic.ts';
 
@@ -77,7 +76,6 @@ function replicasOf(release: PlannedRelease, service: string): number {
 
 export interface RenderEnvironment {
   target: Target;
-  patches: readonly Patch[];
   /** Names of variables that not everybody may read. `all` when it is not known. */
   secretNames: readonly string[] | 'all';
   /** Secret of this engine, so that names of Secrets and probes can't be guessed. */
@@ -118,7 +116,7 @@ export function objectsOf(record: EnvironmentRecord, decision: Decision, options
     {
       target: options.target,
       naming: 'per-release',
-      patches: record.plan.patches ?? options.patches,
+      patches: record.plan.patches ?? [],
       namespace,
       probe: options.probe,
       jobRoom: JOB_ROOM,

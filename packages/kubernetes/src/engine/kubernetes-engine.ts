@@ -1,5 +1,5 @@
 import { formatWithOptions } from 'node:util';
-import { SlipwayError, type Patch } from '@slipway/app';
+import { SlipwayError } from '@slipway/app';
 import { checkPlan } from '@slipway/engine';
 import type {
   Engine,
@@ -44,8 +44,6 @@ export interface KubernetesEngineOptions {
   target: Target;
   /** Secret of this control plane, always the same: names that are made with it can't be guessed. */
   key: string;
-  /** Patches of an environment, from the default branch of its app. Default: none. */
-  patches?: (environment: string) => readonly Patch[];
   /** Variables of an environment that go into a Secret. Default: all of them. */
   secretNames?: (environment: string) => readonly string[] | 'all';
   /** Where the gateway is reached from here; null: its status tells. */
@@ -115,7 +113,7 @@ export class KubernetesEngine implements Engine {
   }
 
   async #start(): Promise<void> {
-    const { target, key, patches, secretNames } = this.#options;
+    const { target, key, secretNames } = this.#options;
     const api = new ApiClient(await this.#options.access());
     const environments = new Map<string, Environment>();
     const places = new Places(environments, () => view);
@@ -150,7 +148,6 @@ export class KubernetesEngine implements Engine {
       render: (environment) => ({
         target,
         key,
-        patches: patches?.(environment) ?? [],
         secretNames: secretNames?.(environment) ?? 'all',
       }),
       protect: once(async () => await applyProtection(api)),
